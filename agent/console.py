@@ -1,0 +1,84 @@
+"""What both programs print: results on stdout, progress and errors on stderr, one exit status.
+
+A leaf beside errors.py; imports rich only when something is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.errors import RatchetError
+
+INTERRUPTED = 3
+BUG = 4
+
+
+def tell(message: str) -> None:
+    """Print one line of progress or explanation to stderr, at once."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def emit(document: Mapping[str, Any], *, as_json: bool, human: Callable[[], None]) -> None:
+    """Print a command's result: one JSON document on stdout, or what `human` draws.
+
+    Raises
+    ------
+    ValueError
+        If the document holds a NaN or an infinity: JSON has neither.
+    """
+    if as_json:
+        print(json.dumps(document, allow_nan=False, default=str), flush=True)
+    else:
+        human()
+
+
+def run_program(app: Callable[..., Any], *, program: str) -> None:
+    """Run a Typer application and end the process with the documented exit status.
+
+    Every error that a user can cause is one message; only a bug of ours shows where its
+    traceback was written.
+    """
+    try:
+        status = app(prog_name=program, standalone_mode=False)
+        code = status if isinstance(status, int) else 0
+    except click.exceptions.Abort:
+        tell(f"{program}: interrupted")
+        code = INTERRUPTED
+    except click.ClickException as fault:
+        fault.show(file=sys.stderr)
+        code = fault.exit_code
+    except KeyboardInterrupt:
+        tell(f"{program}: interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except RatchetError as fault:
+        tell(f"{program}: {fault}")
+        code = fault.exit_status
+    except Exception as fault:  # noqa: BLE001  (the outermost edge: whatever is left is our bug)
+        code = _report_bug(fault, program)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _report_bug(fault: Exception, program: str) -> int:
+    told = "".join(traceback.format_exception(fault))
+    where = Path(os.environ.get("RATCHET_HOME", "var")) / "logs" / "bug.log"
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        with where.open("a", encoding="utf-8") as log:
+            log.write(told + "\n")
+    except OSError:
+        tell(told)
+        where = Path("above")
+    tell(f"{program}: a bug of ours: {type(fault).__name__}: {fault}; the traceback is in {where}")
+    return BUG

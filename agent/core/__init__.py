@@ -1,0 +1,1 @@
+"""decide(state, event) -> (state, commands): the pure rooms tied together."""

@@ -1,0 +1,1 @@
+"""The exchange's facts: tick grid, sessions by date, candles from ticks, dated charges. Pure."""

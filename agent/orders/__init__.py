@@ -1,0 +1,1 @@
+"""Orders as values: life-cycle table, exits, reconciliation. Pure."""

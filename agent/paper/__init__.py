@@ -1,0 +1,1 @@
+"""The paper exchange: a pure matching core and books; feed, faults and server around them."""

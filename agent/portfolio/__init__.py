@@ -1,0 +1,1 @@
+"""What came of it: lots, profit and loss, the daily report. Pure."""

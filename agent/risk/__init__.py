@@ -1,0 +1,1 @@
+"""How much: sizing, capital, limits, margin. Pure."""

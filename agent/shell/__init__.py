@@ -1,0 +1,1 @@
+"""The edges of the live agent: broker, ticker, journal, notices, control, settings, loop."""

@@ -1,0 +1,1 @@
+"""Signal agents, one file each, and the coordinator that weighs them. Pure."""

@@ -1,0 +1,1 @@
+"""How stop and target follow the price: one pure step function and what feeds on it."""

@@ -1,0 +1,1 @@
+"""The served model: features, contract, traffic between versions. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The pipeline: candles to a released model. Only this part knows Prefect and MLflow."""

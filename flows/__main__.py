@@ -1,0 +1,5 @@
+"""`python -m flows` is `ratchet`."""
+
+from flows.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Candles from a source into partitioned Parquet: sources, store, quality."""

@@ -1,0 +1,1 @@
+"""Predictions joined with outcomes, drift, quality."""

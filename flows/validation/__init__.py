@@ -1,0 +1,1 @@
+"""Purged walk-forward folds and what is measured on them."""
