@@ -1,1 +1,1 @@
-"""The live process: trailing, risk, orders, broker, paper exchange. Speaks HTTP, imports nothing of ours."""
+"""The live process: trailing, risk, orders, broker, paper exchange. Imports nothing of ours."""
