@@ -82,8 +82,19 @@ class Home:
 
 
 def tracking_uri(home: Home) -> str:
-    """Return the registry's address: `MLFLOW_TRACKING_URI` if set, else SQLite under the home."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.mlflow / 'mlflow.db'}"
+    """Return the registry's address: `MLFLOW_TRACKING_URI` if set, else SQLite under the home.
+
+    A value that `Home.open` set for another home, here or in a parent process, is not the user's.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    before = os.environ.get("RATCHET_HOME")
+    if given and before and given == _embedded_registry(Path(before)):
+        given = None
+    return given or _embedded_registry(home.root)
+
+
+def _embedded_registry(root: Path) -> str:
+    return f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
 
 
 def process_environment(home: Home) -> dict[str, str]:
@@ -124,4 +135,5 @@ def process_environment(home: Home) -> dict[str, str]:
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{prefect / 'prefect.db'}",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
     }
-    return fixed | {key: os.environ.get(key) or value for key, value in settable.items()}
+    given = {key: os.environ.get(key) or value for key, value in settable.items()}
+    return fixed | given | {"MLFLOW_TRACKING_URI": tracking_uri(home)}
