@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
+from typer.exceptions import Abort, TyperException
 
 from agent.errors import RatchetError
 
+USAGE = 2
 INTERRUPTED = 3
 BUG = 4
 
@@ -49,13 +50,10 @@ def run_program(app: Callable[..., Any], *, program: str) -> None:
     try:
         status = app(prog_name=program, standalone_mode=False)
         code = status if isinstance(status, int) else 0
-    except click.exceptions.Abort:
-        tell(f"{program}: interrupted")
-        code = INTERRUPTED
-    except click.ClickException as fault:
-        fault.show(file=sys.stderr)
-        code = fault.exit_code
-    except KeyboardInterrupt:
+    except TyperException as fault:
+        tell(f"{program}: {fault.format_message()} See `{program} --help`.")
+        code = USAGE
+    except (Abort, KeyboardInterrupt):
         tell(f"{program}: interrupted")
         code = INTERRUPTED
     except BrokenPipeError:
