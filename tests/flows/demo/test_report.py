@@ -1,4 +1,4 @@
-"""The report tells what happened, in words and figures that agree, and needs nothing from outside."""
+"""The report tells what happened in words and figures that agree, and needs nothing else."""
 
 from __future__ import annotations
 
