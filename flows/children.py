@@ -109,7 +109,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment, **(extra or {})},
                 start_new_session=True,
-                preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509  (no threads hold locks)
+                preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509  (no threads hold locks)
             )
         child = Child(name, process, log)
         self.running.append(child)
@@ -201,7 +201,7 @@ def _holder(port: int) -> str:
     return ""
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
+def die_with_parent(parent: int) -> Callable[[], None]:
     """Return what a child runs between fork and exec: ask the kernel to end it with us."""
     libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork, where it is safe
 
