@@ -1,1 +1,1 @@
-"""How stop and target follow the price: one pure step function and what feeds on it."""
+"""How stop and target follow the price: policy, plan, step, candles, planner. Pure."""
