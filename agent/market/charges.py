@@ -295,6 +295,29 @@ def charges_on(rates: Rates, transaction: str, paise: int, per: int = 1) -> Char
     )
 
 
+def total_on(rates: Rates, transaction: str, paise: int) -> int:
+    """Return `charges_on(...).total` of a whole number of paise, without the components' value.
+
+    A size is decided by a handful of these; the value alone would be half their time.
+    """
+    half = PARTS >> 1
+    fee = min(paise * rates.brokerage, rates.brokerage_cap_paise * PARTS) if paise else 0
+    exchange, sebi = paise * rates.exchange, paise * rates.sebi
+    gst = (fee + exchange + sebi) * GST_PERCENT
+    if transaction == "BUY":
+        stamp, stt = (paise * rates.stamp + half) // PARTS, paise * rates.stt[0]
+    else:
+        stamp, stt = 0, paise * rates.stt[1]
+    return (
+        (fee + half) // PARTS
+        + (stt + half) // PARTS
+        + (exchange + half) // PARTS
+        + (sebi + half) // PARTS
+        + stamp
+        + (gst + 100 * half) // (100 * PARTS)
+    )
+
+
 def order_charges(
     *, product: str, segment: str, transaction: str, quantity: int, price: Decimal, on: date
 ) -> Charges:

@@ -1,0 +1,347 @@
+"""What came of it: the portfolio's state and its profit and loss.
+
+Rule 1: a function of (portfolio, event) to a portfolio; nothing is changed in place.
+Rule 2: charges are an order's, not a fill's (brokerage is capped once an order): each fill adds
+what the order's charges have grown by.
+Rule 3: running sums answer the guards without a walk over the positions; a test recomputes all
+of it naively from the trade list.
+A profit is gross until it says net; net is after every charge paid so far. `if_closed` also takes
+off what closing all of it at the marks would cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from fractions import Fraction
+from typing import Literal
+
+from agent.errors import check
+from agent.market.charges import NO_CHARGES, Charges, charges_on, rates_for
+from agent.market.instruments import Side
+from agent.portfolio.lots import (
+    Closed,
+    Fill,
+    Lot,
+    Paise,
+    Position,
+    PositionState,
+    apply_fill,
+)
+
+Slot = tuple[str, str]  # (key, product): what the broker nets
+By = Literal["side", "symbol", "agent", "version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Whose profit it is."""
+
+    side: Side
+    symbol: str
+    agent: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was realised today. `gross` counts from the entries, `day_gross` from today's start."""
+
+    gross: Paise = 0
+    day_gross: Paise = 0
+    charges: Charges = NO_CHARGES
+    closed_quantity: int = 0
+    round_trips: int = 0
+
+    def plus(
+        self,
+        *,
+        gross: Paise = 0,
+        day_gross: Paise = 0,
+        charges: Charges = NO_CHARGES,
+        closed_quantity: int = 0,
+        round_trips: int = 0,
+    ) -> Tally:
+        """Return the sum."""
+        return Tally(
+            self.gross + gross,
+            self.day_gross + day_gross,
+            self.charges + charges,
+            self.closed_quantity + closed_quantity,
+            self.round_trips + round_trips,
+        )
+
+    @property
+    def net(self) -> Paise:
+        """Realised profit after the charges paid so far (of open entries, too)."""
+        return self.gross - self.charges.total
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTally:
+    """What an order has filled so far, and the charges of that."""
+
+    value: Paise = 0
+    quantity: int = 0
+    charges: Charges = NO_CHARGES
+    trades: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a profit and loss statement, paise, rounded half up."""
+
+    realised: int
+    unrealised: int
+    charges: int
+    round_trips: int = 0
+
+    @property
+    def gross(self) -> int:
+        """Realised and unrealised, before charges."""
+        return self.realised + self.unrealised
+
+    @property
+    def net(self) -> int:
+        """Gross less the charges paid so far."""
+        return self.gross - self.charges
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """All positions and today's results.
+
+    `unrealised`, `guarded` and `exit_charges` are running sums over the positions: from the
+    entries to the marks; as the loss guard counts the day; what closing everything would cost.
+    """
+
+    on: date
+    positions: Mapping[Slot, Position] = field(default_factory=dict)
+    orders: Mapping[str, OrderTally] = field(default_factory=dict)
+    tallies: Mapping[Attribution, Tally] = field(default_factory=dict)
+    total: Tally = Tally()
+    unrealised: Paise = 0
+    guarded: Paise = 0
+    exit_charges: int = 0
+
+    @property
+    def net(self) -> Paise:
+        """Realised and unrealised profit from the entries, less the charges paid today."""
+        return self.total.net + self.unrealised
+
+    @property
+    def day_net(self) -> Paise:
+        """Today's profit as the loss guard counts it.
+
+        From today's starting prices, less the charges paid and those of closing everything.
+        """
+        realised = self.total.day_gross - self.total.charges.total
+        return realised + self.guarded - self.exit_charges
+
+
+def on_fill(portfolio: Portfolio, fill: Fill) -> tuple[Portfolio, tuple[Closed, ...]]:
+    """Return the portfolio after a trade, and what the trade closed.
+
+    A trade that was already counted changes nothing.
+
+    Raises
+    ------
+    Broken
+        If the trade has no shares.
+    SettingRefused
+        If its product does not exist in its segment.
+    """
+    before = portfolio.orders.get(fill.order_id, OrderTally())
+    if fill.trade_id in before.trades:
+        return portfolio, ()
+    value = Fraction(before.value + fill.quantity * fill.price)
+    rates = rates_for(fill.product, fill.segment, fill.on)
+    after = charges_on(rates, fill.transaction, value.numerator, value.denominator)
+    orders = dict(portfolio.orders)
+    orders[fill.order_id] = OrderTally(
+        int(value) if value.denominator == 1 else value,
+        before.quantity + fill.quantity,
+        after,
+        (*before.trades, fill.trade_id),
+    )
+    slot = (fill.key, fill.product)
+    old = portfolio.positions.get(slot)
+    new, closed, opening = apply_fill(old, fill, after - before.charges)
+
+    tallies, total = dict(portfolio.tallies), portfolio.total
+    for part in closed:
+        whose = Attribution(part.side, part.key, part.agent, part.version)
+        added = {
+            "gross": part.gross,
+            "day_gross": part.day_gross,
+            "charges": part.charges,
+            "closed_quantity": part.quantity,
+        }
+        tallies[whose] = tallies.get(whose, Tally()).plus(**added)  # type: ignore[arg-type]
+        total = total.plus(**added)  # type: ignore[arg-type]
+    if closed and (new is None or (old is not None and new.side is not old.side)):
+        tallies[whose] = tallies[whose].plus(round_trips=1)
+        total = total.plus(round_trips=1)
+    if new is not None and (not closed or new.side is not closed[0].side):
+        whose = Attribution(new.side, fill.key, fill.agent, fill.version)
+        tallies[whose] = tallies.get(whose, Tally()).plus(charges=opening)
+        total = total.plus(charges=opening)
+    changed = replace(portfolio, orders=orders, tallies=tallies, total=total)
+    return _with(changed, slot, new), closed
+
+
+def on_mark(portfolio: Portfolio, key: str, price: Paise) -> Portfolio:
+    """Return the portfolio with a new last price of an instrument, in every product held."""
+    for slot in [slot for slot in portfolio.positions if slot[0] == key]:
+        position = portfolio.positions[slot]
+        if position.mark != price:
+            portfolio = _with(portfolio, slot, replace(position, mark=price))
+    return portfolio
+
+
+def freeze(
+    portfolio: Portfolio, slot: Slot, why: str, *, guard_mark: Paise | None = None
+) -> Portfolio:
+    """Return the portfolio with a position that only a person may close.
+
+    Parameters
+    ----------
+    guard_mark : int or Fraction, paise, optional
+        The price at which the loss guard counts it: a short locked at its upper circuit at 20 %
+        above the last close (`locked_short_mark`).
+
+    Raises
+    ------
+    Broken
+        If there is no such position.
+    """
+    position = portfolio.positions.get(slot)
+    check(position is not None, "only a position can be frozen", slot=slot)
+    frozen = replace(position, state=PositionState.FROZEN, why=why, guard_mark=guard_mark)  # type: ignore[type-var]
+    return _with(portfolio, slot, frozen)
+
+
+def unfreeze(portfolio: Portfolio, slot: Slot) -> Portfolio:
+    """Return the portfolio with a frozen position open again, by a person's word."""
+    position = portfolio.positions.get(slot)
+    if position is None or position.state is not PositionState.FROZEN:
+        return portfolio
+    return _with(
+        portfolio, slot, replace(position, state=PositionState.OPEN, why="", guard_mark=None)
+    )
+
+
+def next_day(portfolio: Portfolio, on: date, closes: Mapping[str, Paise]) -> Portfolio:
+    """Return the portfolio of the next trading day: results start anew, positions are carried.
+
+    Parameters
+    ----------
+    closes : mapping of key to paise
+        The official close of the day before, from which the day's profit of a carried lot
+        counts. Without one its last mark stands in, and without a mark its entry.
+
+    Raises
+    ------
+    Broken
+        If the day is not later.
+    """
+    check(on > portfolio.on, "days go forward", on=on, before=portfolio.on)
+    fresh = Portfolio(on)
+    for slot, position in portfolio.positions.items():
+        close = closes.get(slot[0], position.mark)
+        lots = tuple(
+            lot if close is None else replace(lot, day_price=close) for lot in position.lots
+        )
+        carried = replace(
+            position,
+            lots=lots,
+            day_cost=sum(lot.quantity * lot.day_price for lot in lots),
+            mark=close,
+        )
+        fresh = _with(fresh, slot, carried)
+    return fresh
+
+
+def statement(portfolio: Portfolio, by: By) -> dict[str, Line]:
+    """Return profit and loss by side, symbol, signal agent or model version."""
+    rows: dict[str, list[Paise]] = {}
+    for whose, tally in portfolio.tallies.items():
+        row = rows.setdefault(_name(whose, by), [0, 0, 0, 0])
+        row[0] += tally.gross
+        row[2] += tally.charges.total
+        row[3] += tally.round_trips
+    for position in portfolio.positions.values():
+        for lot in position.lots:
+            whose = Attribution(position.side, position.key, lot.agent, lot.version)
+            row = rows.setdefault(_name(whose, by), [0, 0, 0, 0])
+            row[1] += _lot_unrealised(position, lot)
+    return {
+        name: Line(rounded(row[0]), rounded(row[1]), rounded(row[2]), int(row[3]))
+        for name, row in sorted(rows.items())
+    }
+
+
+def whole(portfolio: Portfolio) -> Line:
+    """Return the portfolio's profit and loss as one line."""
+    total = portfolio.total
+    return Line(
+        rounded(total.gross), rounded(portfolio.unrealised), total.charges.total, total.round_trips
+    )
+
+
+def rounded(paise: Paise) -> int:
+    """Return paise as a whole number, half up."""
+    return (paise + Fraction(1, 2)).__floor__() if isinstance(paise, Fraction) else paise
+
+
+def lots_of(portfolio: Portfolio) -> Iterable[tuple[Position, Lot]]:
+    """Walk all lots with their positions."""
+    return ((p, lot) for p in portfolio.positions.values() for lot in p.lots)
+
+
+def exit_cost(position: Position, on: date) -> int:
+    """Return the charges of closing a position at its mark in one order, paise."""
+    mark = position.mark if position.guard_mark is None else position.guard_mark
+    if mark is None:
+        return 0
+    value = Fraction(position.quantity * mark)
+    rates = rates_for(position.product, position.segment, on)
+    return charges_on(
+        rates, position.side.exit_transaction, value.numerator, value.denominator
+    ).total
+
+
+def _with(portfolio: Portfolio, slot: Slot, position: Position | None) -> Portfolio:
+    """Put a position in its slot and keep the running sums."""
+    old = portfolio.positions.get(slot)
+    positions = dict(portfolio.positions)
+    unrealised, guarded = portfolio.unrealised, portfolio.guarded
+    exit_charges = portfolio.exit_charges
+    if old is not None:
+        unrealised -= old.unrealised
+        guarded -= old.guarded
+        exit_charges -= exit_cost(old, portfolio.on)
+        del positions[slot]
+    if position is not None:
+        unrealised += position.unrealised
+        guarded += position.guarded
+        exit_charges += exit_cost(position, portfolio.on)
+        positions[slot] = position
+    return replace(
+        portfolio,
+        positions=positions,
+        unrealised=unrealised,
+        guarded=guarded,
+        exit_charges=exit_charges,
+    )
+
+
+def _name(whose: Attribution, by: By) -> str:
+    return whose.side.value if by == "side" else str(getattr(whose, by))
+
+
+def _lot_unrealised(position: Position, lot: Lot) -> Paise:
+    if position.mark is None:
+        return 0
+    return position.side.sign * lot.quantity * (position.mark - lot.price)

@@ -1,0 +1,181 @@
+"""The one question at an entry: how many shares, or why none.
+
+Order: rules and counts that forbid any size; the sizing rule; then every cap in paise and shares,
+each rounded down to whole lots. The smallest decides, and the answer says which it was.
+The margin of one share is the broker's where the proposal brings it, ours where not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from agent.portfolio.lots import Paise
+from agent.risk.book import Book, Reserve
+from agent.risk.limits import (
+    Refusal,
+    Room,
+    flat_refusal,
+    margin_room,
+    refusal,
+    risk_room,
+    rooms,
+    rupees,
+)
+from agent.risk.margin import fallback_margin
+from agent.risk.settings import MoneySettings
+from agent.risk.sizing import (
+    UNBOUNDED,
+    Proposal,
+    quantity_at_risk,
+    slices_of,
+    trade_risk,
+    wanted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """An entry that may leave.
+
+    Parameters
+    ----------
+    quantity : int, shares
+    bound : str
+        What decided the size: a sizing mode, a limit's key, `margin`, `depth` or `freeze`.
+    caps : tuple of (str, int)
+        What each of them would have allowed, shares.
+    unit : int, paise
+        The price that exposure is counted at.
+    risk : int, paise
+        The loss if the stop fills at its limit, charges of both legs included.
+    margin_per_share : int or Fraction, paise
+    slices : tuple of int, shares
+        The orders to send.
+    proposal : Proposal
+    """
+
+    quantity: int
+    bound: str
+    caps: tuple[tuple[str, int], ...]
+    unit: int
+    risk: int
+    margin_per_share: Paise
+    slices: tuple[int, ...]
+    proposal: Proposal
+
+    @property
+    def words(self) -> str:
+        """The decision in one sentence, for the journal."""
+        instrument = self.proposal.instrument
+        return (
+            f"{self.proposal.side.value} {self.quantity} {instrument.key} at "
+            f"{instrument.price(self.proposal.limit)}: decided by {self.bound}; exposure "
+            f"{rupees(self.quantity * self.unit)}, at risk {rupees(self.risk)} to the stop's "
+            f"limit {instrument.price(self.proposal.stop_limit)}, charges included"
+        )
+
+    def reserve(self, intent: str) -> Reserve:
+        """Return the entry in flight that this decision becomes under an intent's name."""
+        return Reserve(
+            intent,
+            self.proposal.slot,
+            self.proposal.side,
+            self.quantity,
+            self.unit,
+            Fraction(self.risk, self.quantity),
+            self.margin_per_share,
+        )
+
+
+def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Sized | Refusal:
+    """Return the size of an entry, or the refusal of the limit that leaves no room for a lot.
+
+    Parameters
+    ----------
+    book : Book
+        Positions, orders in flight, margin, the day's counts.
+    proposal : Proposal
+    settings : MoneySettings
+        Those in force now: a change acts on the next call.
+    """
+    refused = flat_refusal(book, proposal, settings)
+    if refused is not None:
+        return refused
+    mode, shares = wanted(proposal, settings)
+    if shares < 1:
+        return _too_small(proposal, settings, mode)
+    margin = proposal.margin
+    unit = proposal.unit_paise
+    if margin is None:
+        margin = fallback_margin(proposal.product, unit, settings.margin)
+    measured: list[tuple[Room, Paise]] = [(room, unit) for room in rooms(book, proposal, settings)]
+    measured.append((margin_room(book, settings), margin))
+    lot = proposal.instrument.lot_size
+    caps = [(mode, shares)]
+    caps += [(room.limit, _lots(room.left, each, lot)) for room, each in measured]
+    day = risk_room(book, settings)
+    caps.append((day.limit, _within(day, proposal, shares)))
+    caps += _shown(proposal, settings)
+    bound, quantity = min(caps, key=lambda cap: cap[1])
+    if quantity < 1:
+        measured.append((day, Fraction(trade_risk(proposal, lot), lot)))
+        return _no_room(bound, measured, lot)
+    return Sized(
+        quantity,
+        bound,
+        tuple(caps),
+        unit,
+        trade_risk(proposal, quantity),
+        margin,
+        slices_of(quantity, proposal.instrument),
+        proposal,
+    )
+
+
+def _lots(left: Paise, each: Paise, lot: int) -> int:
+    if each <= 0:
+        return UNBOUNDED
+    return int(left // each) // lot * lot
+
+
+def _within(day: Room, proposal: Proposal, shares: int) -> int:
+    """Return how many of the shares the day's remaining loss carries."""
+    left = int(day.left)
+    if trade_risk(proposal, shares) <= left:
+        return shares
+    return quantity_at_risk(proposal, left)
+
+
+def _shown(proposal: Proposal, settings: MoneySettings) -> list[tuple[str, int]]:
+    instrument, found = proposal.instrument, []
+    lot = instrument.lot_size
+    if proposal.depth is not None:
+        found.append(("depth", proposal.depth // lot * lot))
+    if instrument.freeze_quantity is not None:
+        one = instrument.freeze_quantity // lot * lot
+        found.append(("freeze", one * settings.sizing.slices))
+    return found
+
+
+def _too_small(proposal: Proposal, settings: MoneySettings, mode: str) -> Refusal:
+    lot = proposal.instrument.lot_size
+    if mode == "volatility_target" and not proposal.daily_sd:
+        words = "volatility_target: the daily volatility of the instrument is not known"
+        return Refusal(mode, "unknown", "a volatility", "none", words)
+    if mode == "risk_per_trade":
+        budget = settings.sizing.risk.paise(settings.capital.paise)
+        least = trade_risk(proposal, lot)
+        what = f"the loss of {lot} at the stop's limit, charges included,"
+        return refusal(mode, what, rupees(least), rupees(budget), "none")
+    return refusal(mode, "the size", 0, f"at least one lot of {lot}", "none")
+
+
+def _no_room(bound: str, measured: list[tuple[Room, Paise]], lot: int) -> Refusal:
+    for room, each in measured:
+        if room.limit == bound:
+            what = f"one lot takes {rupees(each * lot)}; the figure"
+            return refusal(
+                bound, what, rupees(room.figure), rupees(room.allowed), rupees(room.left)
+            )
+    return refusal(bound, "shares to be had", 0, f"at least one lot of {lot}", "none")

@@ -1,0 +1,297 @@
+"""What may not be exceeded: yes-or-no limits, the room that amounts leave, the day's guards.
+
+Rule 1: every no is a value: the limit's key, its figure now, what is allowed and the room left,
+and a sentence with them in it.
+Rule 2: orders in flight count; what an exit in flight would free does not.
+Rule 3: a guard names the mode it sets, what it closes or only blocks, and what lifts it.
+The net limit binds entries: an exit is never refused, so closing one side of a hedge may leave
+the other above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.market.instruments import Side
+from agent.portfolio.lots import Paise, PositionState
+from agent.portfolio.pnl import Slot, rounded
+from agent.risk.book import Book, sector_of
+from agent.risk.capital import pool_of
+from agent.risk.margin import PRODUCTS, fallback_margin, product_refusal
+from agent.risk.settings import MoneySettings
+from agent.risk.sizing import Proposal
+
+Mode = Literal["NO_NEW", "REDUCE_ONLY", "FLATTEN"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An entry that may not leave. `limit` is the setting's or rule's key."""
+
+    limit: str
+    figure: str
+    allowed: str
+    room: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an amount limit leaves for one more entry, paise."""
+
+    limit: str
+    allowed: int
+    figure: Paise
+
+    @property
+    def left(self) -> Paise:
+        """What may still be added; never below 0."""
+        return max(self.allowed - self.figure, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A guard that has acted. `closes` are the positions it closes; `mode` None is a notice."""
+
+    limit: str
+    mode: Mode | None
+    figure: int
+    allowed: int
+    words: str
+    lifts: str
+    closes: tuple[Slot, ...] = ()
+
+
+def rupees(paise: Paise) -> str:
+    """Return paise as a person reads them: Rs 1,234.50."""
+    whole = rounded(paise)
+    sign, whole = ("-", -whole) if whole < 0 else ("", whole)
+    return f"{sign}Rs {whole // 100:,}.{whole % 100:02d}"
+
+
+def refusal(limit: str, what: str, figure: object, allowed: object, room: object) -> Refusal:
+    """Return a refusal whose sentence carries all three figures."""
+    return Refusal(
+        limit,
+        str(figure),
+        str(allowed),
+        str(room),
+        f"{limit}: {what} is {figure}, allowed {allowed}, room left {room}",
+    )
+
+
+def flat_refusal(book: Book, proposal: Proposal, settings: MoneySettings) -> Refusal | None:
+    """Return the first limit that forbids an entry of any size, or None."""
+    return (
+        _rule_refusal(book, proposal, settings)
+        or _count_refusal(book, proposal, settings)
+        or _guard_refusal(book, settings)
+    )
+
+
+def _rule_refusal(book: Book, proposal: Proposal, settings: MoneySettings) -> Refusal | None:
+    instrument, side, risk = proposal.instrument, proposal.side, settings.risk
+    why = product_refusal(instrument, side, proposal.product)
+    if why is not None:
+        return Refusal("product", proposal.product, "another product", "none", f"product: {why}")
+    if not (risk.allow_long if side is Side.LONG else risk.allow_short):
+        key = f"allow_{side.value.lower()}"
+        return Refusal(key, side.value, "the other side", "none", f"{key} is off")
+    if side is Side.SHORT and book.no_shorts:
+        return Refusal("no_shorts", side.value, "LONG", "none", f"no_shorts: {book.no_shorts}")
+    if proposal.product in {"MIS", "CO"} and not proposal.mis_allowed:
+        words = f"mis_allowed: the broker takes no MIS order in {instrument.key} today"
+        return Refusal("mis_allowed", proposal.product, "CNC", "none", words)
+    if proposal.limit_paise < risk.min_price * 100 and not instrument.is_derivative:
+        price = rupees(proposal.limit_paise)
+        return refusal("min_price", "the price", price, f"from Rs {risk.min_price}", "none")
+    return _price_refusal(proposal)
+
+
+def _price_refusal(proposal: Proposal) -> Refusal | None:
+    instrument, sign = proposal.instrument, proposal.side.sign
+    entry, stop = instrument.price(proposal.limit), instrument.price(proposal.stop_limit)
+    if proposal.limit <= 0 or proposal.stop_limit <= 0:
+        return refusal("price", "entry, stop", f"{entry}, {stop}", "above 0", "none")
+    if sign * (proposal.limit - proposal.stop_limit) <= 0:
+        beyond = "below" if sign > 0 else "above"
+        return refusal("stop", "the stop's limit", stop, f"{beyond} the entry {entry}", "none")
+    if proposal.band is not None:
+        low, high = proposal.band
+        for price in (proposal.limit, proposal.stop_limit):
+            if not low <= price <= high:
+                band = f"{instrument.price(low)} to {instrument.price(high)}"
+                return refusal("band", "a price", instrument.price(price), band, "none")
+    return None
+
+
+def _count_refusal(book: Book, proposal: Proposal, settings: MoneySettings) -> Refusal | None:
+    risk, slots, slot = settings.risk, book.exposure.slots, proposal.slot
+    position = book.portfolio.positions.get(slot)
+    if slot in slots:
+        adding = (
+            position is not None
+            and position.side is proposal.side
+            and position.state is PositionState.OPEN
+            and slots[slot] == 1
+        )
+        if not (adding and proposal.may_add):
+            held = "an entry in flight"
+            if position is not None:
+                held = f"{position.signed} shares, {position.state.value}"
+            return refusal("one_position", " ".join(slot), held, "nothing open", "none")
+    elif len(slots) >= risk.max_open_positions:
+        most = risk.max_open_positions
+        return refusal("max_open_positions", "open and in flight", len(slots), most, 0)
+    if book.entries >= risk.max_trades:
+        return refusal("max_trades", "entries today", book.entries, risk.max_trades, 0)
+    key = slot[0]
+    trips = book.round_trips.get(key, 0)
+    trips += sum((key, product) in slots for product in PRODUCTS)
+    if position is None and trips >= risk.max_round_trips:
+        what = f"round trips of {key}, the open one counted,"
+        return refusal("max_round_trips", what, trips, risk.max_round_trips, 0)
+    return None
+
+
+def _guard_refusal(book: Book, settings: MoneySettings) -> Refusal | None:
+    for breach in guards(book, settings):
+        if breach.mode is not None:
+            return Refusal(
+                breach.limit, str(breach.figure), str(breach.allowed), "none", breach.words
+            )
+    return None
+
+
+def rooms(book: Book, proposal: Proposal, settings: MoneySettings) -> list[Room]:
+    """Return what each amount limit leaves for an entry of this side, symbol and sector."""
+    capital, risk, exposure = settings.capital.paise, settings.risk, book.exposure
+    side, key = proposal.side, proposal.instrument.key
+    gross, mine = risk.max_gross.paise(capital), exposure.side(side)
+    side_key = "max_long" if side is Side.LONG else "max_short"
+    side_limit = risk.max_long if side is Side.LONG else risk.max_short
+    pool = f"capital.{settings.capital.mode}"
+    found = [
+        Room("max_gross", gross, exposure.gross),
+        Room(side_key, side_limit.paise(capital), mine),
+        Room("max_net", risk.max_net.paise(capital), mine - exposure.decided(side.opposite)),
+        Room("max_symbol", risk.max_symbol.paise(capital), exposure.symbols.get(key, 0)),
+    ]
+    if settings.capital.mode == "separate":
+        found.append(Room(pool, pool_of(side, gross, settings.capital), mine))
+    if risk.max_sector is not None and book.sectors is not None:
+        sector = sector_of(book, key)
+        figure = exposure.sectors.get(sector, 0)
+        found.append(Room("max_sector", risk.max_sector.paise(capital), figure))
+    return found
+
+
+def risk_room(book: Book, settings: MoneySettings) -> Room:
+    """Return what today may still lose on one more stop, paise.
+
+    The figure is what the day has lost (realised, charges paid) and what every open position and
+    entry in flight loses if its stop fills at its limit: entered within it, the stops together
+    keep the day inside `max_daily_loss`, gaps excepted.
+    """
+    total = book.portfolio.total
+    lost = total.charges.total - total.day_gross
+    return Room(
+        "max_daily_loss",
+        settings.risk.max_daily_loss.paise(settings.capital.paise),
+        lost + book.planned_risk_total + book.reserved_risk,
+    )
+
+
+def margin_room(book: Book, settings: MoneySettings) -> Room:
+    """Return the margin that is free for one more entry, paise."""
+    if book.margins is not None:
+        used = sum(book.uncounted.values())
+        return Room("margin", book.margins.available, used)
+    exposure = book.exposure
+    intraday = exposure.long_decided + exposure.short_decided - exposure.carry_decided
+    held = fallback_margin("MIS", intraday, settings.margin)
+    held += fallback_margin("CNC", exposure.carry_decided, settings.margin)
+    flying = sum(e.quantity * e.margin for e in book.reserves.values())
+    return Room("margin", settings.capital.paise, held + flying)
+
+
+def sector_note(book: Book, settings: MoneySettings) -> str | None:
+    """Say that the sector limit is set but off, for want of a sector file."""
+    if settings.risk.max_sector is None or book.sectors is not None:
+        return None
+    return "max_sector is set but off: no sector file was given"
+
+
+def guards(book: Book, settings: MoneySettings) -> tuple[Breach, ...]:
+    """Return every guard that has acted, the gravest first."""
+    capital, risk = settings.capital.paise, settings.risk
+    net, found = rounded(book.portfolio.day_net), []
+    loss = risk.max_daily_loss.paise(capital)
+    everything = tuple(book.portfolio.positions)
+    if net <= -loss:
+        found.append(
+            Breach(
+                "max_daily_loss",
+                "FLATTEN",
+                -net,
+                loss,
+                f"max_daily_loss: the day has lost {rupees(-net)}, allowed {rupees(loss)}",
+                "the next trading day, or a person's resume with a higher limit",
+                everything,
+            )
+        )
+    if risk.max_drawdown is not None:
+        fall, most = rounded(book.best - net), risk.max_drawdown.paise(capital)
+        if fall >= most:
+            found.append(
+                Breach(
+                    "max_drawdown",
+                    "FLATTEN",
+                    fall,
+                    most,
+                    f"max_drawdown: {rupees(fall)} below the day's best {rupees(book.best)}, "
+                    f"allowed {rupees(most)}",
+                    "the next trading day, or a person's resume with a higher limit",
+                    everything,
+                )
+            )
+    found += _margin_guard(book, settings)
+    return tuple(found)
+
+
+def _margin_guard(book: Book, settings: MoneySettings) -> list[Breach]:
+    if book.margins is None:
+        return []
+    use, levels = book.margins.use_percent, settings.margin
+    if use < levels.warn_at:
+        return []
+    mode: Mode | None = None
+    closes: tuple[Slot, ...] = ()
+    key, level, does = "warn_at", levels.warn_at, "a notice"
+    if use >= levels.reduce_at:
+        mode, key, level = "REDUCE_ONLY", "reduce_at", levels.reduce_at
+        does, closes = "the worst position is closed", worst_position(book)
+    elif use >= levels.no_entry_at:
+        mode, key, level, does = "NO_NEW", "no_entry_at", levels.no_entry_at, "no entries"
+    return [
+        Breach(
+            f"margin.{key}",
+            mode,
+            int(use),
+            int(level),
+            f"margin.{key}: {use:.1f} % of the margin is in use, level {level} %: {does}",
+            f"use of margin below {level} %",
+            closes,
+        )
+    ]
+
+
+def worst_position(book: Book) -> tuple[Slot, ...]:
+    """Return the open position with the largest loss of the day (none frozen), as a tuple."""
+    open_ = [
+        (p.day_unrealised, slot)
+        for slot, p in book.portfolio.positions.items()
+        if p.state is PositionState.OPEN
+    ]
+    return (min(open_)[1],) if open_ else ()

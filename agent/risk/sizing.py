@@ -1,0 +1,168 @@
+"""How many shares: four rules, whole lots, exact charges.
+
+Rule 1: a loss is measured to the LIMIT of the stop order, not to its trigger, and both legs'
+charges are part of it.
+Rule 2: integers: paise and shares. The size is solved for, not searched: charges are linear in
+the quantity on either side of the brokerage cap, so the largest quantity is that of one of the
+branches, checked once with the rounded charges of real orders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from agent.market.charges import GST_PERCENT, PARTS, Rates, rates_for, total_on
+from agent.market.instruments import Instrument, Side
+from agent.portfolio.lots import Paise
+from agent.risk.settings import MoneySettings
+
+UNBOUNDED: Final = 10**12  # more shares than any company has: "this rule does not bind"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An entry that somebody wants, with everything known about it at that moment.
+
+    Parameters
+    ----------
+    instrument : Instrument
+    product : {"MIS", "CNC", "NRML", "MTF", "CO"}
+    side : Side
+    limit : int, ticks
+        The entry order's price.
+    stop_limit : int, ticks
+        The price of the protective order's LIMIT leg: the worst fill it may have.
+    on : date
+    reference : int, ticks, optional
+        The best price or last trade where it is worse for exposure than `limit`.
+    band : (int, int), ticks, optional
+        The day's circuit limits.
+    depth : int, shares, optional
+        What the book shows up to the limit.
+    daily_sd : int or Fraction, paise, optional
+        One standard deviation of a share's move in a day, for `volatility_target`.
+    margin : int or Fraction, paise, optional
+        The broker's margin of one share; ours stands in without it.
+    mis_allowed : bool
+        Whether the broker's margin call took this instrument for MIS.
+    may_add : bool
+        Whether adding to an open position of the same side is wanted.
+    """
+
+    instrument: Instrument
+    product: str
+    side: Side
+    limit: int
+    stop_limit: int
+    on: date
+    reference: int | None = None
+    band: tuple[int, int] | None = None
+    depth: int | None = None
+    daily_sd: Paise | None = None
+    margin: Paise | None = None
+    mis_allowed: bool = True
+    may_add: bool = False
+
+    @property
+    def slot(self) -> tuple[str, str]:
+        """What the broker nets: (key, product)."""
+        return (self.instrument.key, self.product)
+
+    @property
+    def limit_paise(self) -> int:
+        """The entry order's price in paise."""
+        return self.limit * self.instrument.tick_paise
+
+    @property
+    def stop_paise(self) -> int:
+        """The stop's limit in paise."""
+        return self.stop_limit * self.instrument.tick_paise
+
+    @property
+    def unit_paise(self) -> int:
+        """The price that exposure is counted at: a SELL may fill above its limit."""
+        if self.side is Side.LONG or self.reference is None:
+            return self.limit_paise
+        return max(self.limit, self.reference) * self.instrument.tick_paise
+
+
+def trade_risk(proposal: Proposal, quantity: int) -> int:
+    """Return what a trade of this size loses if its stop fills at its limit, paise.
+
+    The charges are those of two orders, rounded as the exchange's and broker's are.
+    """
+    side, entry, stop = proposal.side, proposal.limit_paise, proposal.stop_paise
+    rates = rates_for(proposal.product, proposal.instrument.segment, proposal.on)
+    return (
+        quantity * side.sign * (entry - stop)
+        + total_on(rates, side.entry_transaction, quantity * entry)
+        + total_on(rates, side.exit_transaction, quantity * stop)
+    )
+
+
+def quantity_at_risk(proposal: Proposal, budget: int) -> int:
+    """Return the most whole lots whose loss at the stop's limit is within a budget (paise).
+
+    Returns
+    -------
+    int, shares; 0 where not even one lot fits.
+    """
+    lot = proposal.instrument.lot_size
+    rates = rates_for(proposal.product, proposal.instrument.segment, proposal.on)
+    quantity = _solve(proposal, rates, budget) // lot * lot
+    while quantity > 0 and trade_risk(proposal, quantity) > budget:
+        quantity -= lot  # the rounding of twelve components: at most six paise, a lot or so
+    return quantity
+
+
+def _solve(proposal: Proposal, rates: Rates, budget: int) -> int:
+    """Return the largest quantity with unrounded charges: the best of the brokerage branches."""
+    side, entry, stop = proposal.side, proposal.limit_paise, proposal.stop_paise
+    cap = rates.brokerage_cap_paise * (100 + GST_PERCENT) * PARTS  # in 1/(100*PARTS) paise
+    distance = side.sign * (entry - stop) * 100 * PARTS
+    legs = []
+    for price, buying in ((entry, side is Side.LONG), (stop, side is Side.SHORT)):
+        taxed = (rates.exchange + rates.sebi) * (100 + GST_PERCENT)
+        untaxed = (rates.stt[0 if buying else 1] + (rates.stamp if buying else 0)) * 100
+        legs.append((price * (taxed + untaxed), price * rates.brokerage * (100 + GST_PERCENT)))
+    (entry_tax, entry_fee), (stop_tax, stop_fee) = legs
+    base, money = distance + entry_tax + stop_tax, budget * 100 * PARTS
+    # brokerage = min(fee, cap) on each leg: a quantity fits if it fits in one of the branches
+    return max(
+        0,
+        money // max(base + entry_fee + stop_fee, 1),
+        (money - cap) // max(base + min(entry_fee, stop_fee), 1),
+        (money - 2 * cap) // max(base, 1),
+    )
+
+
+def wanted(proposal: Proposal, settings: MoneySettings) -> tuple[str, int]:
+    """Return the name of the sizing rule and the shares that it gives, before any limit.
+
+    `volatility_target` gives 0 where the volatility is not known.
+    """
+    sizing, capital = settings.sizing, settings.capital.paise
+    lot = proposal.instrument.lot_size
+    match sizing.mode:
+        case "fixed_quantity":
+            shares = sizing.quantity
+        case "fixed_notional":
+            shares = sizing.notional.paise(capital) // proposal.limit_paise
+        case "risk_per_trade":
+            shares = quantity_at_risk(proposal, sizing.risk.paise(capital))
+        case "volatility_target":
+            spread = proposal.daily_sd
+            shares = int(sizing.volatility.paise(capital) // spread) if spread else 0
+    return sizing.mode, shares // lot * lot
+
+
+def slices_of(quantity: int, instrument: Instrument) -> tuple[int, ...]:
+    """Return the orders that a quantity takes under the freeze quantity, in whole lots."""
+    freeze = instrument.freeze_quantity
+    if freeze is None or quantity <= freeze:
+        return (quantity,)
+    most = freeze // instrument.lot_size * instrument.lot_size
+    full, rest = divmod(quantity, most)
+    return (most,) * full + ((rest,) if rest else ())

@@ -1,0 +1,104 @@
+"""Sizing: the four rules, whole lots, the loss to the stop's LIMIT with both legs' charges."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.market.charges import charges_on, order_charges, rates_for, total_on
+from agent.market.instruments import Instrument, Side
+from agent.risk.sizing import quantity_at_risk, slices_of, trade_risk, wanted
+from tests.agent.risk.scenes import CASH, FUTURE, ON, proposal, settings
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "wish", "shares"),
+    [
+        ("fixed_quantity", {"quantity": 7}, {}, 7),
+        ("fixed_quantity", {"quantity": 120}, {"instrument": FUTURE}, 100),  # whole lots of 50
+        ("fixed_notional", {"notional": "25%"}, {}, 25),  # Rs 25,000 at 1000
+        ("fixed_notional", {"notional": 999}, {}, 0),
+        ("volatility_target", {"volatility": "0.25%"}, {"daily_sd": 20_00}, 12),  # 250 / 20
+        ("volatility_target", {"volatility": "0.25%"}, {}, 0),
+        ("risk_per_trade", {"risk": "0.25%"}, {}, 22),
+        ("risk_per_trade", {"risk": "0.25%"}, {"stop": "980"}, 11),
+    ],
+)
+def test_the_four_rules(rule: str, given: dict, wish: dict, shares: int) -> None:
+    rules = settings(how=rule, total=100_000, **given)
+    assert wanted(proposal(**wish), rules) == (rule, shares)
+
+
+def test_the_risk_of_a_trade_figure_by_figure() -> None:
+    # LONG 100 at 1000, stop order's limit 990: 100 x 10 rupees, and two orders' charges
+    wish = proposal(at="1000", stop="990")
+    buy = order_charges(product="MIS", segment="NSE", transaction="BUY", quantity=100,
+                        price=Decimal(1000), on=ON)  # fmt: skip
+    sell = order_charges(product="MIS", segment="NSE", transaction="SELL", quantity=100,
+                         price=Decimal(990), on=ON)  # fmt: skip
+    assert (buy.total, sell.total) == (3034, 5205)
+    assert trade_risk(wish, 100) == 1_000_00 + 3034 + 5205
+
+
+def test_the_distance_is_to_the_limit_of_the_stop_and_not_nearer() -> None:
+    near, far = proposal(stop="990"), proposal(stop="980.10")  # trigger 990, limit 1 % below
+    budget = 250_00
+    assert quantity_at_risk(far, budget) < quantity_at_risk(near, budget)
+    assert trade_risk(far, quantity_at_risk(far, budget)) <= budget
+
+
+instruments = st.sampled_from([*CASH[:1], FUTURE, Instrument("NSE:Z", 9, Decimal("0.01"))])
+
+
+@given(
+    instrument=instruments,
+    side=st.sampled_from(Side),
+    entry=st.integers(200, 400_000),
+    distance=st.integers(1, 150),
+    budget=st.integers(0, 5_000_000),
+)
+def test_the_size_is_the_largest_that_fits(
+    instrument: Instrument, side: Side, entry: int, distance: int, budget: int
+) -> None:
+    from agent.risk.sizing import Proposal
+
+    product = "NRML" if instrument is FUTURE else "MIS"
+    wish = Proposal(instrument, product, side, entry, entry - side.sign * distance, ON)
+    quantity = quantity_at_risk(wish, budget)
+    lot = instrument.lot_size
+    assert quantity % lot == 0
+    if quantity:
+        assert trade_risk(wish, quantity) <= budget
+    # the roundings of twelve components are at most half a paisa each: six paise a trade
+    assert trade_risk(wish, quantity + lot) > budget - 6
+
+
+@given(
+    pair=st.sampled_from([("MIS", "NSE"), ("CNC", "NSE"), ("NRML", "NFO-FUT"),
+                          ("NRML", "NFO-OPT"), ("MTF", "BSE")]),
+    transaction=st.sampled_from(["BUY", "SELL"]),
+    paise=st.integers(0, 10**12),
+)  # fmt: skip
+def test_the_quick_total_is_the_total(pair: tuple[str, str], transaction: str, paise: int) -> None:
+    rates = rates_for(*pair, ON)
+    assert total_on(rates, transaction, paise) == charges_on(rates, transaction, paise).total
+
+
+@pytest.mark.parametrize(
+    ("quantity", "freeze", "lot", "slices"),
+    [
+        (100, None, 1, (100,)),
+        (100, 100, 1, (100,)),
+        (250, 100, 1, (100, 100, 50)),
+        (1800, 1000, 75, (975, 825)),
+    ],
+)
+def test_slices_are_whole_lots_within_the_freeze_quantity(
+    quantity: int, freeze: int | None, lot: int, slices: tuple[int, ...]
+) -> None:
+    instrument = Instrument("NFO:X", 1, Decimal("0.05"), lot_size=lot, freeze_quantity=freeze)
+    assert slices_of(quantity, instrument) == slices
+    assert sum(slices) == quantity
