@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from agent.errors import check
-from agent.trailing.plan import ATR_MULTIPLE, Plan, Rules, rules_at
+from agent.trailing.plan import Plan, rules_at
 from agent.trailing.policy import Whipsaw
 from agent.trailing.ratchet import (
     EXIT,
@@ -26,6 +26,7 @@ from agent.trailing.ratchet import (
     stop_after,
     target_after,
 )
+from agent.trailing.rules import ATR_MULTIPLE, Rules
 
 PESSIMISTIC, OPTIMISTIC, COLOUR = "pessimistic", "optimistic", "colour"
 PATHS = (PESSIMISTIC, OPTIMISTIC, COLOUR)

@@ -20,107 +20,18 @@ from agent.market.charges import round_trip_per_share
 from agent.market.instruments import Side
 from agent.trailing.distance import ABSOLUTE, Distance
 from agent.trailing.policy_keys import BREAKEVEN
+from agent.trailing.rules import (
+    ATR_MULTIPLE,
+    LINEAR,
+    LINEAR_WITH_FLOOR,
+    STEPPED,
+    Rules,
+    ceil_ticks,
+    floor_ticks,
+)
 
 if TYPE_CHECKING:
     from agent.trailing.policy import Policy
-
-STEPPED, LINEAR, ATR_MULTIPLE, LINEAR_WITH_FLOOR = range(4)  # the forms of the candidate
-SNAP = 10**9  # a value within 1e-9 of a tick of a grid point is that grid point
-
-
-def ceil_ticks(numerator: int | Fraction, denominator: int) -> int:
-    """Return the tick at or above a ratio of integers (or of an off-grid price: a Fraction)."""
-    return -((denominator - numerator * SNAP) // (denominator * SNAP))
-
-
-def floor_ticks(numerator: int | Fraction, denominator: int) -> int:
-    """Return the tick at or below a ratio."""
-    return (numerator * SNAP + denominator) // (denominator * SNAP)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a step computes with. Whole numbers of `1/units` tick unless a name says ticks.
-
-    Parameters
-    ----------
-    sign : int
-    units : int
-        How many make one tick.
-    entry : int
-        Signed.
-    stop_distance, target_distance : int
-    form : int
-        `STEPPED`, `LINEAR`, `ATR_MULTIPLE` or `LINEAR_WITH_FLOOR`.
-    step, move : int
-        The stop of `STEPPED` moves by `move` for each whole `step`.
-    gain, gain_over : int
-        Ratio: how much of the favourable move a `LINEAR` stop follows.
-    multiple, multiple_over : int
-        Ratio: the current ATR times this is the distance (or the least one); 0: not by ATR.
-    min_distance : int
-        The least distance of `LINEAR_WITH_FLOOR` where it is not by ATR.
-    activation, lock_from : int
-        Favourable moves from which they act; `lock_from` is None without a lock.
-    lock_ticks : int
-        Signed level of the lock, rounded toward the market.
-    max_distance, tighten : int
-        -1 where there is none.
-    gap_ticks : int
-    floor, cap : tuple of int
-        Ratios of the volatility guard; `(0, 0)` where there is none.
-    drive, drive_over : int
-        Ratio: how much of the favourable move drives the target, `STEPPED` apart.
-    follow, follow_over, max_extension : int
-        `max_extension` is -1 where there is none.
-    soft_band, outlier : int
-        -1 where there is none, or while it is in ATR and none is known.
-    confirm_trades, confirm_ms : int
-        Trades, milliseconds.
-    stop_ready, target_ready, tighten_ready : bool
-        Whether every ATR that the level needs is known (and, of the target, whether it follows
-        at all).
-    screens : bool
-        Whether the policy confirms breaches or watches for outliers.
-    atr : Fraction, ticks, or None
-        The ATR at entry.
-    """
-
-    sign: int
-    units: int
-    entry: int
-    stop_distance: int
-    target_distance: int
-    form: int
-    step: int
-    move: int
-    gain: int
-    gain_over: int
-    multiple: int
-    multiple_over: int
-    min_distance: int
-    activation: int
-    lock_from: int | None
-    lock_ticks: int
-    max_distance: int
-    tighten: int
-    gap_ticks: int
-    floor: tuple[int, int]
-    cap: tuple[int, int]
-    drive: int
-    drive_over: int
-    follow: int
-    follow_over: int
-    max_extension: int
-    soft_band: int
-    outlier: int
-    confirm_trades: int
-    confirm_ms: int
-    stop_ready: bool
-    target_ready: bool
-    tighten_ready: bool
-    screens: bool
-    atr: Fraction | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,36 +155,23 @@ def rules_at(plan: Plan, atr: Fraction | None, *, units_of: int = 1) -> Rules:
         The new `units` are a multiple of this, so that older whole numbers stay whole.
     """
     policy, tick, sign = plan.policy, Fraction(plan.tick_size), plan.side.sign
-    entry = plan.entry / tick
-
-    def size(distance: Distance | None) -> Fraction | None:
-        return None if distance is None else _in_ticks(distance, entry, tick, atr)
-
-    # An initial level in ATR had its ATR at the open; the same one, for good.
-    sizes = {
-        "stop": size(policy.stop),
-        "target": size(policy.target),
-        "step": size(policy.step),
-        "move": size(policy.move),
-        "min_distance": size(policy.min_distance),
-        "activation": size(policy.activation),
-        "max_distance": size(policy.max_distance),
-        "max_extension": size(policy.max_extension),
-        "tighten": size(policy.signal.tighten_on_flip),
-        "soft_band": size(policy.whipsaw.soft_band),
-        "outlier": size(policy.whipsaw.outlier),
-    }
+    entry, average = plan.entry / tick, plan.average / tick
+    sizes = _sizes(plan, atr)
     lock = _lock_ticks(plan, atr)
-    units = lcm(units_of, entry.denominator, *(x.denominator for x in sizes.values() if x))
-    units = lcm(units, lock.denominator if lock else 1, (plan.average / tick).denominator)
+    units = lcm(
+        units_of,
+        entry.denominator,
+        average.denominator,
+        lock.denominator if lock else 1,
+        *(size.denominator for size in sizes.values() if size),
+    )
 
     def whole(name: str, absent: int = 0) -> int:
         value = sizes[name]
         return absent if value is None else int(value * units)
 
-    gap_size = size(policy.min_gap)
+    gap_size = plan.distance_ticks(policy.min_gap, atr) if policy.min_gap else None
     gap = max(1, _ceil(gap_size)) if gap_size is not None else 1
-    shift = sign * (plan.average / tick - entry)
     needs = needs_of(policy)
     form, gain, gain_over = _form(policy, whole("move"), whole("step"))
     multiple = _multiple(policy)
@@ -293,8 +191,8 @@ def rules_at(plan: Plan, atr: Fraction | None, *, units_of: int = 1) -> Rules:
         multiple_over=multiple.denominator,
         min_distance=0 if multiple else whole("min_distance"),
         activation=whole("activation"),
-        lock_from=None if lock is None else int((lock + gap + shift) * units),
-        lock_ticks=0 if lock is None else _ceil(sign * plan.average / tick + lock),
+        lock_from=None if lock is None else int((lock + gap + sign * (average - entry)) * units),
+        lock_ticks=0 if lock is None else _ceil(sign * average + lock),
         max_distance=whole("max_distance", -1),
         tighten=whole("tighten", -1),
         gap_ticks=gap,
@@ -319,6 +217,28 @@ def rules_at(plan: Plan, atr: Fraction | None, *, units_of: int = 1) -> Rules:
     )
 
 
+def _sizes(plan: Plan, atr: Fraction | None) -> dict[str, Fraction | None]:
+    """Return every distance that a step compares with, in ticks; None: absent, or ATR unknown."""
+    policy = plan.policy
+    distances = {
+        "stop": policy.stop,
+        "target": policy.target,
+        "step": policy.step,
+        "move": policy.move,
+        "min_distance": policy.min_distance,
+        "activation": policy.activation,
+        "max_distance": policy.max_distance,
+        "max_extension": policy.max_extension,
+        "tighten": policy.signal.tighten_on_flip,
+        "soft_band": policy.whipsaw.soft_band,
+        "outlier": policy.whipsaw.outlier,
+    }
+    return {
+        name: None if distance is None else plan.distance_ticks(distance, atr)
+        for name, distance in distances.items()
+    }
+
+
 def needs_of(policy: Policy) -> tuple[bool, bool]:
     """Return whether the stop, and whether the target, needs an ATR to move (trailing: ATR forms).
 
@@ -336,18 +256,6 @@ def needs_of(policy: Policy) -> tuple[bool, bool]:
         or any(d is not None and d.needs_atr for d in of_stop),
         any(d is not None and d.needs_atr for d in of_target),
     )
-
-
-def keeps_pace(rules: Rules) -> bool:
-    """Whether the target runs ahead as fast as the price, so that only a jump can reach it."""
-    if not rules.target_ready or rules.max_extension >= 0:
-        return False
-    least = 2 * rules.units
-    if rules.form == STEPPED:
-        follows = rules.follow * rules.move >= rules.follow_over * rules.step
-        return follows and rules.target_distance >= least + rules.step
-    follows = rules.follow * rules.drive >= rules.follow_over * rules.drive_over
-    return follows and rules.target_distance >= least
 
 
 def _form(policy: Policy, move: int, step: int) -> tuple[int, int, int]:

@@ -12,15 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from agent.trailing.plan import (
+from agent.trailing.plan import Plan, rules_at
+from agent.trailing.rules import (
     ATR_MULTIPLE,
     LINEAR_WITH_FLOOR,
     STEPPED,
-    Plan,
     Rules,
     ceil_ticks,
     floor_ticks,
-    rules_at,
 )
 from agent.trailing.screen import RUN, RUN_DELAYED, WHY, Screen, judge, open_screen
 
@@ -201,7 +200,7 @@ def step(
     atr: Ticks | None = None,
     *,
     ts_ms: Ticks | None = None,
-    volume: object = None,
+    volume: Ticks | None = None,
 ) -> tuple[TrailState, StepResult]:
     """Run one tick.
 
@@ -216,7 +215,7 @@ def step(
         The ATR known with this tick, if it is another than before; not positive: keeps the last.
     ts_ms : int or Fraction, epoch milliseconds, optional
         Time of the trade; older than the last accepted one: rejected.
-    volume : optional
+    volume : int or Fraction, optional
         Cumulative volume; with it, a packet that repeats the last trade is told from a new one.
 
     Returns

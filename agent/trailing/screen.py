@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from agent.trailing.plan import Rules
+from agent.trailing.rules import Rules
 
 Ticks = int | Fraction
 
@@ -51,7 +51,7 @@ class Screen:
     """
 
     last_ms: Ticks | None
-    last_volume: object
+    last_volume: Ticks | None
     last_price: Ticks | None
     believed: Ticks
     suspect: Ticks | None
@@ -80,7 +80,7 @@ def judge(
     stop: int,
     price: Ticks,
     ts_ms: Ticks | None,
-    volume: object,
+    volume: Ticks | None,
 ) -> tuple[Screen, int]:
     """Return what to do with a tick: `RUN`, `RUN_DELAYED` (no stop exit yet), or why not to run.
 
