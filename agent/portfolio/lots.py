@@ -107,6 +107,7 @@ class Closed:
     charges: Charges  # the exit's share; the entry's were booked when it filled
     agent: str
     version: str
+    opened_on: date
     opened_ms: int
     closed_ms: int
 
@@ -132,6 +133,7 @@ class Position:
     guard_mark: Paise | None = None
     state: PositionState = PositionState.OPEN
     why: str = ""
+    scaled_out: bool = False  # shares were closed since it was flat: averages differ by method
 
     @property
     def average(self) -> Fraction:
@@ -189,7 +191,13 @@ def position_of(fill: Fill, side: Side, lots: Sequence[Lot], like: Position | No
     )
     if like is None or like.side is not side:
         return position
-    return replace(position, guard_mark=like.guard_mark, state=like.state, why=like.why)
+    return replace(
+        position,
+        guard_mark=like.guard_mark,
+        state=like.state,
+        why=like.why,
+        scaled_out=like.scaled_out or position.quantity < like.quantity,
+    )
 
 
 def apply_fill(
@@ -279,6 +287,7 @@ def _closed(position: Position, lot: Lot, quantity: int, fill: Fill, charges: Ch
         charges,
         lot.agent,
         lot.version,
+        lot.opened_on,
         lot.opened_ms,
         fill.ts_ms,
     )

@@ -11,7 +11,7 @@ off what closing all of it at the marks would cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
@@ -40,6 +40,7 @@ class Attribution:
 
     side: Side
     symbol: str
+    product: str
     agent: str
     version: str
 
@@ -171,7 +172,7 @@ def on_fill(portfolio: Portfolio, fill: Fill) -> tuple[Portfolio, tuple[Closed, 
 
     tallies, total = dict(portfolio.tallies), portfolio.total
     for part in closed:
-        whose = Attribution(part.side, part.key, part.agent, part.version)
+        whose = Attribution(part.side, part.key, part.product, part.agent, part.version)
         added = {
             "gross": part.gross,
             "day_gross": part.day_gross,
@@ -184,11 +185,11 @@ def on_fill(portfolio: Portfolio, fill: Fill) -> tuple[Portfolio, tuple[Closed, 
         tallies[whose] = tallies[whose].plus(round_trips=1)
         total = total.plus(round_trips=1)
     if new is not None and (not closed or new.side is not closed[0].side):
-        whose = Attribution(new.side, fill.key, fill.agent, fill.version)
+        whose = Attribution(new.side, fill.key, fill.product, fill.agent, fill.version)
         tallies[whose] = tallies.get(whose, Tally()).plus(charges=opening)
         total = total.plus(charges=opening)
     changed = replace(portfolio, orders=orders, tallies=tallies, total=total)
-    return _with(changed, slot, new), closed
+    return with_position(changed, slot, new), closed
 
 
 def on_mark(portfolio: Portfolio, key: str, price: Paise) -> Portfolio:
@@ -196,7 +197,7 @@ def on_mark(portfolio: Portfolio, key: str, price: Paise) -> Portfolio:
     for slot in [slot for slot in portfolio.positions if slot[0] == key]:
         position = portfolio.positions[slot]
         if position.mark != price:
-            portfolio = _with(portfolio, slot, replace(position, mark=price))
+            portfolio = with_position(portfolio, slot, replace(position, mark=price))
     return portfolio
 
 
@@ -219,7 +220,7 @@ def freeze(
     position = portfolio.positions.get(slot)
     check(position is not None, "only a position can be frozen", slot=slot)
     frozen = replace(position, state=PositionState.FROZEN, why=why, guard_mark=guard_mark)  # type: ignore[type-var]
-    return _with(portfolio, slot, frozen)
+    return with_position(portfolio, slot, frozen)
 
 
 def unfreeze(portfolio: Portfolio, slot: Slot) -> Portfolio:
@@ -227,7 +228,7 @@ def unfreeze(portfolio: Portfolio, slot: Slot) -> Portfolio:
     position = portfolio.positions.get(slot)
     if position is None or position.state is not PositionState.FROZEN:
         return portfolio
-    return _with(
+    return with_position(
         portfolio, slot, replace(position, state=PositionState.OPEN, why="", guard_mark=None)
     )
 
@@ -259,7 +260,7 @@ def next_day(portfolio: Portfolio, on: date, closes: Mapping[str, Paise]) -> Por
             day_cost=sum(lot.quantity * lot.day_price for lot in lots),
             mark=close,
         )
-        fresh = _with(fresh, slot, carried)
+        fresh = with_position(fresh, slot, carried)
     return fresh
 
 
@@ -273,7 +274,9 @@ def statement(portfolio: Portfolio, by: By) -> dict[str, Line]:
         row[3] += tally.round_trips
     for position in portfolio.positions.values():
         for lot in position.lots:
-            whose = Attribution(position.side, position.key, lot.agent, lot.version)
+            whose = Attribution(
+                position.side, position.key, position.product, lot.agent, lot.version
+            )
             row = rows.setdefault(_name(whose, by), [0, 0, 0, 0])
             row[1] += _lot_unrealised(position, lot)
     return {
@@ -295,9 +298,11 @@ def rounded(paise: Paise) -> int:
     return (paise + Fraction(1, 2)).__floor__() if isinstance(paise, Fraction) else paise
 
 
-def lots_of(portfolio: Portfolio) -> Iterable[tuple[Position, Lot]]:
-    """Walk all lots with their positions."""
-    return ((p, lot) for p in portfolio.positions.values() for lot in p.lots)
+def rupees(paise: Paise) -> str:
+    """Return paise as a person reads them: Rs 1,234.50."""
+    whole_paise = rounded(paise)
+    sign, shown = ("-", -whole_paise) if whole_paise < 0 else ("", whole_paise)
+    return f"{sign}Rs {shown // 100:,}.{shown % 100:02d}"
 
 
 def exit_cost(position: Position, on: date) -> int:
@@ -312,8 +317,8 @@ def exit_cost(position: Position, on: date) -> int:
     ).total
 
 
-def _with(portfolio: Portfolio, slot: Slot, position: Position | None) -> Portfolio:
-    """Put a position in its slot and keep the running sums."""
+def with_position(portfolio: Portfolio, slot: Slot, position: Position | None) -> Portfolio:
+    """Return the portfolio with a position put in (or taken out of) its slot, sums included."""
     old = portfolio.positions.get(slot)
     positions = dict(portfolio.positions)
     unrealised, guarded = portfolio.unrealised, portfolio.guarded

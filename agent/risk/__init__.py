@@ -10,6 +10,9 @@ What the core calls, all of it (state, event) -> state over one `Book`:
     at a tick         book = on_mark(book, key, price_paise)
     broker's margin   book = on_margins(book, Margins(...), unseen=...)
     a stop has moved  book = on_stop(book, slot, risk_paise)
+    after square-off  book, left = after_square_off(book, closes)            # shorts in delivery
+    frozen, freed     book = freeze(book, slot, why), unfreeze(book, slot)
+    next morning      book = next_day(book, on, closes);  restart: book_of(portfolio, sectors)
     then ask          guards(book, settings)                                 # modes to set, closes
     profit and loss   book.portfolio, statement(...), whole(...)             # agent.portfolio
 
@@ -28,6 +31,7 @@ from agent.risk.book import (
     release,
     reserve,
 )
+from agent.risk.day import after_square_off, book_of, freeze, next_day, unfreeze
 from agent.risk.entry import Sized, decide_entry
 from agent.risk.limits import Breach, Refusal, guards
 from agent.risk.margin import Margins
@@ -55,8 +59,12 @@ __all__ = [
     "RiskSettings",
     "Sized",
     "SizingSettings",
+    "after_square_off",
+    "book_of",
     "decide_entry",
+    "freeze",
     "guards",
+    "next_day",
     "on_fill",
     "on_margins",
     "on_mark",
@@ -64,4 +72,5 @@ __all__ = [
     "open_book",
     "release",
     "reserve",
+    "unfreeze",
 ]

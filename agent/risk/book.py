@@ -202,14 +202,14 @@ def on_fill(book: Book, fill: Fill, intent: str | None = None) -> tuple[Book, tu
     before, charged = book.portfolio.positions.get(slot), book.portfolio.total.charges.total
     portfolio, closed = pnl.on_fill(book.portfolio, fill)
     after = portfolio.positions.get(slot)
-    book = _held(replace(book, portfolio=portfolio), slot, before, after)
+    book = moved(replace(book, portfolio=portfolio), slot, before, after)
     # what the entry has paid is lost, no longer at risk: the sum of both stays what was planned
     paid = portfolio.total.charges.total - charged
     book = _planned(book, slot, before, max(risk - paid, 0) if risk else 0)
     if closed and (after is None or after.side is not closed[0].side):
         trips = {**book.round_trips, fill.key: book.round_trips.get(fill.key, 0) + 1}
         book = replace(book, round_trips=trips)
-    return _best(book), closed
+    return settled(book), closed
 
 
 def on_mark(book: Book, key: str, price: Paise) -> Book:
@@ -220,8 +220,8 @@ def on_mark(book: Book, key: str, price: Paise) -> Book:
     old = book.portfolio
     book = replace(book, portfolio=pnl.on_mark(old, key, price))
     for slot in slots:
-        book = _held(book, slot, old.positions[slot], book.portfolio.positions[slot])
-    return _best(book)
+        book = moved(book, slot, old.positions[slot], book.portfolio.positions[slot])
+    return settled(book)
 
 
 def on_margins(book: Book, margins: Margins, *, unseen: frozenset[str] = frozenset()) -> Book:
@@ -276,8 +276,8 @@ def _taken(book: Book, entry: Reserve, quantity: int) -> Book:
     return _reserved(changed, entry, -quantity * entry.unit, slots=0 if left.quantity else -1)
 
 
-def _held(book: Book, slot: Slot, before: Position | None, after: Position | None) -> Book:
-    """Move the sums from one state of a position to the next."""
+def moved(book: Book, slot: Slot, before: Position | None, after: Position | None) -> Book:
+    """Return the book with its sums moved from one state of a position to the next."""
     if before is after:
         return book
     exposure = book.exposure
@@ -331,7 +331,8 @@ def _planned(book: Book, slot: Slot, before: Position | None, added: Paise) -> B
     )
 
 
-def _best(book: Book) -> Book:
+def settled(book: Book) -> Book:
+    """Return the book with the day's best result kept up to date."""
     net = book.portfolio.day_net
     return replace(book, best=net) if net > book.best else book
 

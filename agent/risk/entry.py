@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from agent.portfolio.lots import Paise
+from agent.portfolio.pnl import rupees
 from agent.risk.book import Book, Reserve
 from agent.risk.limits import (
     Refusal,
@@ -20,7 +21,6 @@ from agent.risk.limits import (
     refusal,
     risk_room,
     rooms,
-    rupees,
 )
 from agent.risk.margin import fallback_margin
 from agent.risk.settings import MoneySettings

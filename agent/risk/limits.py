@@ -15,7 +15,8 @@ from typing import Literal
 
 from agent.market.instruments import Side
 from agent.portfolio.lots import Paise, PositionState
-from agent.portfolio.pnl import Slot, rounded
+from agent.portfolio.pnl import Slot, rounded, rupees
+from agent.portfolio.settlement import blocked_paise
 from agent.risk.book import Book, sector_of
 from agent.risk.capital import pool_of
 from agent.risk.margin import PRODUCTS, fallback_margin, product_refusal
@@ -61,13 +62,6 @@ class Breach:
     words: str
     lifts: str
     closes: tuple[Slot, ...] = ()
-
-
-def rupees(paise: Paise) -> str:
-    """Return paise as a person reads them: Rs 1,234.50."""
-    whole = rounded(paise)
-    sign, whole = ("-", -whole) if whole < 0 else ("", whole)
-    return f"{sign}Rs {whole // 100:,}.{whole % 100:02d}"
 
 
 def refusal(limit: str, what: str, figure: object, allowed: object, room: object) -> Refusal:
@@ -213,7 +207,8 @@ def margin_room(book: Book, settings: MoneySettings) -> Room:
     held = fallback_margin("MIS", intraday, settings.margin)
     held += fallback_margin("CNC", exposure.carry_decided, settings.margin)
     flying = sum(e.quantity * e.margin for e in book.reserves.values())
-    return Room("margin", settings.capital.paise, held + flying)
+    blocked = blocked_paise(book.portfolio) if book.no_shorts else 0
+    return Room("margin", settings.capital.paise, held + flying + blocked)
 
 
 def sector_note(book: Book, settings: MoneySettings) -> str | None:
