@@ -1,0 +1,207 @@
+"""The exchange in virtual time: days, instants, timers, and everything that happens at one.
+
+It never looks at a clock and opens nothing: whoever drives it (clock.py, a test) asks when the
+next instant is and lets it move there. At an instant the ticks come first, then what has matured:
+orders, changes, session timers. Same market, same requests at the same instants, same book.
+Overnight the clock jumps from five minutes after the close to twenty before the open.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any, Final
+
+from agent.errors import check
+from agent.market.sessions import IST, Session, epoch_ms
+from agent.paper.audit import Audit
+from agent.paper.board import FAR, Board
+from agent.paper.books import Books
+from agent.paper.desk import Desk, Notes
+from agent.paper.listings import is_index
+from agent.paper.market import Market
+
+BEFORE_OPEN_MS: Final = 20 * 60_000  # 08:55 on a normal day
+AFTER_CLOSE_MS: Final = 5 * 60_000  # 15:35
+REGULAR_END: Final = time(15, 35)
+
+Callback = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """What an instant brought: who ticked, and what is to be told and kept."""
+
+    now_ms: int
+    ticked: tuple[Board, ...]
+    notes: Notes
+    last: bool
+
+
+class Exchange:
+    """The market, the desk, the account and the audit, at one virtual instant.
+
+    Parameters
+    ----------
+    market : Market
+    cash : int, paise
+    """
+
+    def __init__(self, market: Market, *, cash: int) -> None:
+        self.market = market
+        self.books = Books(cash)
+        self.audit = Audit()
+        self.desk = Desk(self.books, self._schedule_in)
+        self.day = 0
+        self.boards: dict[str, Board] = {}
+        self.by_token: dict[int, Board] = {}
+        self._timers: list[tuple[int, int, Callback]] = []
+        self._timer_number = 0
+        self._ticked: list[Board] = []
+        self._over = False
+        self.now_ms = self._open_ms(market.days[0])
+
+    def start(self) -> None:
+        """Begin the first day at its open."""
+        self._set_up(0)
+        self._happen(self.now_ms)
+
+    def resume(self, day: int, now_ms: int) -> None:
+        """Take up a day at an instant after a restart; the desk and the books are restored after.
+
+        The ticks so far are played without orders.
+        """
+        self.now_ms = now_ms
+        self._set_up(day)
+        for board in self.boards.values():
+            board.skip_to(now_ms)
+
+    @property
+    def on(self) -> date:
+        """The virtual day."""
+        return self.market.days[self.day]
+
+    @property
+    def over(self) -> bool:
+        """Whether the last session of the market is over."""
+        return self._over
+
+    def next_due(self) -> int | None:
+        """Return the next instant at which something happens by itself; None after the last."""
+        due = min((board.next_ms for board in self.boards.values()), default=FAR)
+        if self._timers:
+            due = min(due, self._timers[0][0])
+        return None if due >= FAR else due
+
+    def move_to(self, at_ms: int) -> Instant:
+        """Move to an instant, not past the next one due, and let happen what is due there.
+
+        Raises
+        ------
+        Broken
+            If time would go back or an instant would be skipped.
+        """
+        due = self.next_due()
+        check(at_ms >= self.now_ms, "time does not go back", at=at_ms, now=self.now_ms)
+        check(due is None or at_ms <= due, "no instant is skipped", at=at_ms, due=due)
+        self._happen(at_ms)
+        return self.instant()
+
+    def instant(self) -> Instant:
+        """Return what has happened since the last time, audited."""
+        notes = self.desk.read_notes()
+        for event in notes.events:
+            self.audit.apply(event)
+        ticked, self._ticked = tuple(self._ticked), []
+        return Instant(self.now_ms, ticked, notes, self._over)
+
+    def findings(self) -> dict[str, Any]:
+        """Return the audit as of now."""
+        return self.audit.document(self.now_ms, {k: b.last for k, b in self.boards.items()})
+
+    def _happen(self, at_ms: int) -> None:
+        self.now_ms = at_ms
+        for board in self.boards.values():
+            if board.next_ms <= at_ms:
+                events = board.tick()
+                self._ticked.append(board)
+                if events:
+                    self.desk.apply(events, at_ms)
+        while self._timers and self._timers[0][0] <= at_ms:
+            _, _, callback = heapq.heappop(self._timers)
+            callback(at_ms)
+
+    def _schedule_in(self, delay_ms: int, callback: Callback) -> None:
+        self._schedule_at(self.now_ms + delay_ms, callback)
+
+    def _schedule_at(self, due_ms: int, callback: Callback) -> None:
+        self._timer_number += 1
+        heapq.heappush(self._timers, (due_ms, self._timer_number, callback))
+
+    def _set_up(self, day: int) -> None:
+        self.day = day
+        on = self.on
+        self.boards = {
+            key: board for key in self.market.keys if (board := self._board(key, on)) is not None
+        }
+        self.by_token = {board.instrument.token: board for board in self.boards.values()}
+        self.desk.open_day(on, self.boards)
+        for key, board in self.boards.items():
+            self._day_timers(key, board.session)
+        self._later(self._end_ms(), self._end_day)
+
+    def _day_timers(self, key: str, session: Session) -> None:
+        self._later(epoch_ms(session.square_off), lambda at: self.desk.square_off(key, at))
+        auction = session.auction
+        if auction is None:
+            self._later(session.closes_ms, lambda at: self.desk.expire(key, at))
+            return
+        self._later(session.closes_ms, lambda at: self.desk.expire(key, at, stops_only=True))
+        self._later(epoch_ms(auction.entry_until), lambda at: self.desk.expire(key, at))
+
+    def _later(self, due_ms: int, callback: Callback) -> None:
+        """Schedule a timer of the day, unless the day is past it already."""
+        if due_ms > self.now_ms:
+            self._schedule_at(due_ms, callback)
+
+    def _end_day(self, now_ms: int) -> None:
+        for key in self.boards:
+            self.desk.expire(key, now_ms)
+        if self.day + 1 == len(self.market.days):
+            self._over = True
+            return
+        following = self.market.days[self.day + 1]
+        self._schedule_at(self._open_ms(following) - BEFORE_OPEN_MS, self._begin_day)
+
+    def _begin_day(self, _: int) -> None:
+        self.books.roll()
+        self._set_up(self.day + 1)
+
+    def _board(self, key: str, on: date) -> Board | None:
+        session = self.market.session(key, on)
+        if session is None:
+            return None
+        instrument = self.market.instrument(key, on)
+        lower, upper = self.market.band(key, on)
+        return Board(
+            instrument,
+            session,
+            self.market.tape(key, on),
+            (lower // instrument.tick_paise, upper // instrument.tick_paise),
+            self.market.previous_close(key, on),
+            self.market.seed,
+            is_index=is_index(instrument.tradingsymbol),
+        )
+
+    def _open_ms(self, on: date) -> int:
+        sessions = [s for key in self.market.keys if (s := self.market.session(key, on))]
+        return min(session.opens_ms for session in sessions)
+
+    def _end_ms(self) -> int:
+        closes = [board.session.closes_ms + AFTER_CLOSE_MS for board in self.boards.values()]
+        regular = [b for b in self.boards.values() if b.session.kind == "regular"]
+        if regular:
+            closes.append(epoch_ms(datetime.combine(self.on, REGULAR_END, tzinfo=IST)))
+        return max(closes)

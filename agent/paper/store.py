@@ -1,0 +1,207 @@
+"""The exchange's memory: orders, trades, positions and audit events in one SQLite file.
+
+Written at every instant and request, so that after kill -9 the exchange goes on where it stood:
+what was told to anyone is in the file. The market itself is not stored: it is drawn again from
+the same source and seed, which `identity` names; another identity begins a new file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+from agent.errors import EnvironmentRefused
+from agent.paper.audit import Event
+from agent.paper.books import Books, Holding, Position
+from agent.paper.desk import Notes
+from agent.paper.records import Record, Trade
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS orders (
+    day TEXT NOT NULL, order_id TEXT NOT NULL, symbol TEXT NOT NULL, status TEXT NOT NULL,
+    document TEXT NOT NULL, PRIMARY KEY (day, order_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trades (
+    day TEXT NOT NULL, trade_id TEXT NOT NULL, order_id TEXT NOT NULL, symbol TEXT NOT NULL,
+    document TEXT NOT NULL, PRIMARY KEY (day, trade_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions (
+    symbol TEXT NOT NULL, product TEXT NOT NULL, quantity INTEGER NOT NULL,
+    document TEXT NOT NULL, PRIMARY KEY (symbol, product)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, document TEXT NOT NULL);
+"""
+_RECORD_FIELDS: Final = tuple(f.name for f in fields(Record) if f.name != "order")
+
+
+class Store:
+    """One run of the exchange on disk.
+
+    Parameters
+    ----------
+    path : Path
+    identity : str
+        The source, seed and span of the market; a file of another one is set aside.
+    fresh : bool
+        Set an old file aside whatever it holds.
+
+    Raises
+    ------
+    EnvironmentRefused
+        If another exchange has the file, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, identity: str, *, fresh: bool = False) -> None:
+        self.path = path
+        self._lock = _locked(path)
+        if path.exists() and (fresh or _identity(path) != identity):
+            _set_aside(path)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(SCHEMA)
+        self._put("identity", identity)
+
+    def instant(self) -> tuple[int, int] | None:
+        """Return (day number, epoch ms) where a run stood, or None for a new one."""
+        stood = self._get("instant")
+        return None if stood is None else (int(stood[0]), int(stood[1]))
+
+    def over(self) -> bool:
+        """Tell whether the run in the file had come to its end."""
+        return bool(self._get("over"))
+
+    def save(self, instant: tuple[int, int], day: str, notes: Notes, books: Books) -> None:
+        """Write an instant and what happened at it, at once or not at all."""
+        self._db.execute("BEGIN")
+        self._put("instant", list(instant))
+        if notes.touched or notes.events:
+            self._write(day, notes, books)
+        self._db.execute("COMMIT")
+
+    def finish(self) -> None:
+        """Note that the market is over."""
+        self._put("over", True)
+
+    def forget_positions(self, books: Books) -> None:
+        """Write the positions anew after a day has been closed."""
+        self._db.execute("BEGIN")
+        self._db.execute("DELETE FROM positions")
+        self._write_books(books)
+        self._db.execute("COMMIT")
+
+    def records(self, day: str) -> list[Record]:
+        """Return a day's orders in the order of their placing."""
+        rows = self._db.execute(
+            "SELECT document FROM orders WHERE day = ? ORDER BY order_id", (day,)
+        )
+        return [Record(**json.loads(text)) for (text,) in rows]
+
+    def trades(self, day: str) -> list[Trade]:
+        """Return a day's trades in their order."""
+        rows = self._db.execute(
+            "SELECT document FROM trades WHERE day = ? ORDER BY trade_id", (day,)
+        )
+        return [Trade(**json.loads(text)) for (text,) in rows]
+
+    def events(self) -> Iterator[Event]:
+        """Return all audit events, oldest first."""
+        for (text,) in self._db.execute("SELECT document FROM events ORDER BY number"):
+            yield json.loads(text)
+
+    def restore_books(self, books: Books) -> None:
+        """Fill the account from the file."""
+        for (text,) in self._db.execute("SELECT document FROM positions"):
+            position = Position(**json.loads(text))
+            books.positions[position.key, position.product] = position
+        funds = self._get("funds") or {}
+        books.realised, books.charges = funds.get("realised", 0), funds.get("charges", 0)
+        books.holdings = {key: Holding(**one) for key, one in funds.get("holdings", {}).items()}
+
+    def value(self, key: str) -> Any:
+        """Return a small document kept under a name, or None."""
+        return self._get(key)
+
+    def keep(self, key: str, document: Any) -> None:
+        """Keep a small document under a name."""
+        self._put(key, document)
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        self._db.close()
+        self._lock.close()
+
+    def _write(self, day: str, notes: Notes, books: Books) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?, ?)",
+            [
+                (day, one.order_id, one.key, one.status, json.dumps(_document(one)))
+                for one in notes.touched.values()
+            ],
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO trades VALUES (?, ?, ?, ?, ?)",
+            [(day, t.trade_id, t.order_id, t.key, json.dumps(asdict(t))) for t in notes.trades],
+        )
+        self._db.executemany(
+            "INSERT INTO events (document) VALUES (?)", [(json.dumps(e),) for e in notes.events]
+        )
+        self._write_books(books)
+
+    def _write_books(self, books: Books) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)",
+            [(p.key, p.product, p.net, json.dumps(asdict(p))) for p in books.positions.values()],
+        )
+        holdings = {key: asdict(one) for key, one in books.holdings.items()}
+        funds = {"realised": books.realised, "charges": books.charges, "holdings": holdings}
+        self._put("funds", funds)
+
+    def _get(self, key: str) -> Any:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def _put(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _document(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _RECORD_FIELDS}
+
+
+def _locked(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        raise EnvironmentRefused(
+            f"exchange file {path}",
+            given="in use by another exchange" if isinstance(fault, BlockingIOError) else fault,
+            allowed="a file of this exchange's own",
+            fix="stop the other one, or choose another file with --db",
+        ) from fault
+    return lock
+
+
+def _identity(path: Path) -> str | None:
+    try:
+        with sqlite3.connect(path) as db:
+            row = db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+            over = db.execute("SELECT value FROM meta WHERE key = 'over'").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return None if row is None or over is not None else str(json.loads(row[0]))
+
+
+def _set_aside(path: Path) -> None:
+    """Rename an old run with its time, so that nothing is lost."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    for suffix in ("", "-wal", "-shm"):
+        old = path.with_name(path.name + suffix)
+        if old.exists():
+            old.rename(path.with_name(f"{path.stem}.{stamp}{path.suffix}{suffix}"))
