@@ -217,6 +217,25 @@ def test_a_short_makes_room_in_the_net_for_a_long_and_not_in_the_gross() -> None
     assert gross.quantity == 50  # type: ignore[union-attr]
 
 
+def test_a_hedge_counts_at_the_price_decided_and_only_once_it_is_filled() -> None:
+    rules = wide(max_net=50_000, quantity=500)
+    risen = on_mark(held((0, SHORT)), "NSE:A", 1200_00)
+    assert decide_entry(risen, proposal(n=1), rules).quantity == 150  # type: ignore[union-attr]
+    answer = decide_entry(open_book(ON), proposal(SHORT), wide())
+    assert isinstance(answer, Sized)
+    flying = reserve(open_book(ON), answer.reserve("i1"))
+    assert decide_entry(flying, proposal(n=1), rules).quantity == 50  # type: ignore[union-attr]
+
+
+def test_what_is_reserved_is_what_was_decided_to_the_paisa() -> None:
+    answer = decide_entry(open_book(ON), proposal(at="1003.35"), settings())
+    assert isinstance(answer, Sized)
+    assert answer.risk % answer.quantity  # it does not divide evenly
+    book = reserve(open_book(ON), answer.reserve("i1"))
+    assert book.reserved_risk == answer.risk
+    assert book.exposure.long_reserved == answer.quantity * 1003_35
+
+
 def test_the_capital_mode_switches_between_two_decisions() -> None:
     book = held((0, LONG))
     pooled, separate = (
