@@ -10,7 +10,7 @@ import typer
 
 from agent.console import run_program
 
-VERBS: tuple[str, ...] = ()
+VERBS: tuple[str, ...] = ("paper", "replay")
 
 app = typer.Typer(
     name="ratchet-agent",

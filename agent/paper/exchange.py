@@ -61,6 +61,7 @@ class Exchange:
         self._timer_number = 0
         self._ticked: list[Board] = []
         self._over = False
+        self.overnight = False  # after the end of a day, until the next one begins
         self.now_ms = self._open_ms(market.days[0])
 
     def start(self) -> None:
@@ -172,10 +173,12 @@ class Exchange:
         if self.day + 1 == len(self.market.days):
             self._over = True
             return
+        self.overnight = True
         following = self.market.days[self.day + 1]
         self._schedule_at(self._open_ms(following) - BEFORE_OPEN_MS, self._begin_day)
 
     def _begin_day(self, _: int) -> None:
+        self.overnight = False
         self.books.roll()
         self._set_up(self.day + 1)
 

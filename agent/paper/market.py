@@ -8,6 +8,7 @@ Order: source candles -> grid by month -> sessions -> tapes when a day is played
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -127,6 +128,16 @@ class Market:
         self._base = self._name_them()
         self._tapes: OrderedDict[tuple[str, date], Tape] = OrderedDict()
         self.days = self._replayed_days(first, last)
+
+    def fingerprint(self) -> str:
+        """Return a digest of every candle: equal exactly for the same prices."""
+        digest = hashlib.sha256()
+        for key in self.keys:
+            own = self._candles[key]
+            digest.update(key.encode())
+            for column in (own.ts_ms, own.prices, own.volume):
+                digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
 
     def session(self, key: str, on: date) -> Session | None:
         """Return the session of an instrument on a day of the source."""

@@ -11,6 +11,7 @@ import fcntl
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,7 +191,7 @@ def _locked(path: Path) -> IO[str]:
 
 def _identity(path: Path) -> str | None:
     try:
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db:
             row = db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
             over = db.execute("SELECT value FROM meta WHERE key = 'over'").fetchone()
     except sqlite3.DatabaseError:

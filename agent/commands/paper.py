@@ -1,0 +1,100 @@
+"""`ratchet-agent paper`: serve the paper exchange."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.errors import SettingRefused
+from agent.home import DEFAULT_HOME, open_home
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("paper")(paper)
+
+
+def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
+    candles: Annotated[
+        str | None,
+        typer.Option(help="Candle file, folder or glob (Parquet, CSV); without it: synthetic."),
+    ] = None,
+    speed: Annotated[float, typer.Option(help="Virtual seconds a second of the wall.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 13030,
+    seed: Annotated[int, typer.Option(min=0, help="Draws paths, depth, synthetic prices.")] = 1,
+    lockstep: Annotated[
+        bool, typer.Option("--lockstep", help="Wait at each instant for every joined client.")
+    ] = False,
+    strict_login: Annotated[
+        bool, typer.Option("--strict-login", help="Refuse the token `paper`; a login is needed.")
+    ] = False,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written once calls are answered: pid, port, URLs.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    home: Annotated[Path, typer.Option(help="Folder of all state.")] = DEFAULT_HOME,
+    first: Annotated[
+        str | None, typer.Option(help="First day to replay, YYYY-MM-DD; earlier ones are history.")
+    ] = None,
+    last: Annotated[str | None, typer.Option(help="Last day to replay, YYYY-MM-DD.")] = None,
+    db: Annotated[
+        Path | None, typer.Option(help="SQLite file [default: HOME/paper/exchange-PORT.db].")
+    ] = None,
+    ticks_per_day: Annotated[
+        int, typer.Option(min=4, max=22_500, help="Ticks in a normal session.")
+    ] = 1_500,
+    instruments: Annotated[
+        Path | None, typer.Option(help="Instruments dump (CSV, CSV.GZ): ticks, lots, tokens.")
+    ] = None,
+    cash: Annotated[int, typer.Option(min=0, help="Rupees that the account starts with.")] = (
+        1_000_000
+    ),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of going on with a stored run.")
+    ] = False,
+) -> None:
+    """Serve a local exchange that speaks the broker's REST and ticker.
+
+    Example: ratchet-agent paper --candles var/candles --speed 60 --port 13030
+    """
+    from agent.paper.opening import Opening, run
+
+    if not 0 < speed <= 100_000:
+        raise SettingRefused(
+            "--speed", given=speed, allowed="above 0, at most 100000", fix="60 is an hour a minute"
+        )
+    run(
+        Opening(
+            open_home(home),
+            datetime.now(UTC).date(),
+            candles=candles,
+            instruments=instruments,
+            seed=seed,
+            ticks_per_day=ticks_per_day,
+            first=_day("--first", first),
+            last=_day("--last", last),
+            cash_paise=cash * 100,
+            host=host,
+            port=port,
+            speed=speed,
+            lockstep=lockstep,
+            strict_login=strict_login,
+            ready=ready_file,
+            db=db,
+            fresh=fresh,
+        )
+    )
+
+
+def _day(option: str, text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise SettingRefused(
+            option, given=repr(text), allowed="a day as YYYY-MM-DD", fix="as in 2025-11-03"
+        ) from None

@@ -1,0 +1,65 @@
+"""The broker's rate limits, in virtual time: calendar seconds and minutes of the exchange's clock.
+
+Order placing is always limited (10 a second, 400 a minute, 5,000 a day; a place request that is
+refused counts too). Reads are counted against their budgets, and refused only if that is switched
+on: in lock-step the clock stands while a client reads, and a second of it may last for minutes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.paper.refusals import RequestRefused, too_many_requests
+from agent.paper.source import DAY_MS, IST_OFFSET_MS
+
+ORDERS: Final = "orders"
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60_000
+# class of call: (window in ms, calls) pairs
+BUDGETS: Final[dict[str, tuple[tuple[int, int], ...]]] = {
+    ORDERS: ((SECOND_MS, 10), (MINUTE_MS, 400), (DAY_MS, 5_000)),
+    "quote": ((SECOND_MS, 1),),
+    "historical": ((SECOND_MS, 3),),
+    "other": ((SECOND_MS, 10),),
+}
+DAY_SPENT: Final = "Maximum allowed order requests exceeded."
+
+
+@dataclass(slots=True)
+class Limits:
+    """Counts calls by calendar window.
+
+    Parameters
+    ----------
+    reads : bool
+        Whether reads past their budget are refused, too.
+    """
+
+    reads: bool = False
+    over_budget: dict[str, int] = field(default_factory=dict)
+    _windows: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+
+    def count(self, kind: str, now_ms: int) -> None:
+        """Count a call.
+
+        Raises
+        ------
+        RequestRefused
+            429 past a limit; of reads only if they are limited.
+        """
+        spent_ms = 0
+        for length, allowed in BUDGETS[kind]:
+            window = (now_ms + IST_OFFSET_MS) // length
+            seen, calls = self._windows.get((kind, length), (window, 0))
+            calls = calls + 1 if seen == window else 1
+            self._windows[kind, length] = (window, calls)
+            if calls > allowed:
+                spent_ms = length
+        if not spent_ms:
+            return
+        self.over_budget[kind] = self.over_budget.get(kind, 0) + 1
+        if kind == ORDERS and spent_ms == DAY_MS:
+            raise RequestRefused(DAY_SPENT, "NetworkException", 429)
+        if kind == ORDERS or self.reads:
+            raise too_many_requests()

@@ -1,0 +1,197 @@
+"""From settings to a running exchange: market, store, resume after a restart, server.
+
+Order: the port is taken first (it is the cheapest thing to be wrong), then the market is drawn,
+then the store says whether a run is to be gone on with, then serving begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from agent.console import tell
+from agent.market.sessions import NSE, from_epoch_ms
+from agent.paper import rest_admin, rest_market, rest_orders
+from agent.paper.access import Access
+from agent.paper.clock import LockStep, Paced, monotonic
+from agent.paper.exchange import Exchange
+from agent.paper.hub import Hub
+from agent.paper.limits import Limits
+from agent.paper.listings import read_dump
+from agent.paper.market import Market
+from agent.paper.server import Served, listen, serve
+from agent.paper.service import Service
+from agent.paper.source import read_candles
+from agent.paper.store import Store
+from agent.paper.synthetic import draw_market
+
+ROUTES: Final = rest_orders.ROUTES + rest_market.ROUTES + rest_admin.ROUTES
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an exchange is opened with.
+
+    Parameters
+    ----------
+    home : Path
+        Must exist.
+    candles : str, optional
+        File, folder or glob; the synthetic market without it.
+    today : date
+        The wall's day: the synthetic market begins on the next trading day after it.
+    speed : float
+        Virtual seconds a second of the wall; not used in lock-step.
+    cash_paise : int
+    """
+
+    home: Path
+    today: date
+    candles: str | None = None
+    instruments: Path | None = None
+    seed: int = 1
+    ticks_per_day: int = 1_500
+    first: date | None = None
+    last: date | None = None
+    cash_paise: int = 100_000_000
+    host: str = "127.0.0.1"
+    port: int = 13030
+    speed: float = 1.0
+    lockstep: bool = False
+    strict_login: bool = False
+    ready: Path | None = None
+    db: Path | None = None
+    fresh: bool = False
+
+
+def run(opening: Opening) -> None:
+    """Serve an exchange until it is told to stop.
+
+    Raises
+    ------
+    SettingRefused, EnvironmentRefused
+        Before anything is served: port, candles, days, store.
+    """
+    taken = listen(opening.host, opening.port)
+    served = Served(opening.host, taken.getsockname()[1])
+    market = open_market(opening)
+    path = opening.db or opening.home / "paper" / f"exchange-{opening.port}.db"
+    store = Store(path, identity(opening, market), fresh=opening.fresh)
+    try:
+        asyncio.run(_run(opening, market, store, served, taken))
+    finally:
+        store.close()
+        taken.close()
+
+
+def open_market(opening: Opening) -> Market:
+    """Read or draw the market."""
+    dump = read_dump(opening.instruments) if opening.instruments else None
+    if opening.candles is not None:
+        source, first = read_candles(opening.candles), opening.first
+    else:
+        following = NSE.next_session(opening.today)
+        begins = opening.first or (following.on if following else opening.today)
+        source, first = draw_market(opening.seed, first=begins), begins
+    return Market(
+        source,
+        seed=opening.seed,
+        ticks_per_day=opening.ticks_per_day,
+        first=first,
+        last=opening.last,
+        dump=dump,
+    )
+
+
+def identity(opening: Opening, market: Market) -> str:
+    """Return what makes two runs the same market: a stored run of another one is not resumed."""
+    facts = (
+        opening.candles and str(Path(opening.candles).absolute()),
+        market.seed,
+        market.ticks_per_day,
+        market.keys,
+        market.days,
+        market.fingerprint(),
+        opening.cash_paise,
+        opening.lockstep,
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def open_exchange(market: Market, store: Store, *, cash_paise: int) -> tuple[Exchange, bool]:
+    """Return an exchange at its beginning or where its file stood, and whether it was resumed."""
+    exchange = Exchange(market, cash=cash_paise)
+    stood = store.instant()
+    if stood is None:
+        exchange.start()
+        return exchange, False
+    day, now_ms = stood
+    exchange.resume(day, now_ms)
+    store.restore_books(exchange.books)
+    for event in store.events():
+        exchange.audit.apply(event)
+    on = market.days[day].isoformat()
+    exchange.desk.restore(store.records(on), store.trades(on), now_ms)
+    return exchange, True
+
+
+def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
+    """Put the rooms around an exchange together."""
+    access = Access(strict=opening.strict_login)
+    access.tokens.update(store.value("tokens") or {})
+    hub = Hub(exchange, tells_clock=opening.lockstep)
+    service = Service(exchange, access, Limits(), hub, store, ROUTES, _admin_token(opening))
+    if opening.lockstep:
+        service.clock = LockStep(exchange, service.publish, monotonic)
+    else:
+        service.clock = Paced(exchange, service.publish, opening.speed, monotonic)
+    return service
+
+
+async def _run(
+    opening: Opening, market: Market, store: Store, served: Served, taken: socket.socket
+) -> None:
+    exchange, resumed = open_exchange(market, store, cash_paise=opening.cash_paise)
+    service = assemble(opening, exchange, store)
+    service.changed()
+    _tell_how(opening, service, served, resumed=resumed)
+    await serve(service, taken, served, opening.ready)
+
+
+def _admin_token(opening: Opening) -> str | None:
+    """Return the token that /_paper/ needs where others than this machine can call, else None."""
+    try:
+        local = ipaddress.ip_address(opening.host).is_loopback
+    except ValueError:
+        local = opening.host == "localhost"
+    if local:
+        return None
+    path = opening.home / "paper" / "admin-token"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(16), encoding="utf-8")
+    tell(f"paper exchange: /_paper/ needs the admin token in {path}")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _tell_how(opening: Opening, service: Service, served: Served, *, resumed: bool) -> None:
+    exchange = service.exchange
+    market = "synthetic prices under real names" if opening.candles is None else opening.candles
+    pace = "in lock-step" if opening.lockstep else f"at {opening.speed:g} times the wall clock"
+    days = exchange.market.days
+    tell(f"paper exchange: {market}; {len(exchange.boards)} instruments, {days[0]} to {days[-1]}")
+    begins = "goes on where it stood, at" if resumed else "begins at"
+    tell(f"paper exchange: {begins} {from_epoch_ms(exchange.now_ms):%Y-%m-%d %H:%M:%S}, {pace}")
+    if resumed:
+        tell(f"paper exchange: --fresh starts over; the run is kept in {service.store.path}")
+    tell("paper exchange: prices move inside candles by simulation; they prove nothing")
+    tell(f'  KiteConnect("paper", access_token="paper", root="{served.rest}")')
+    tell(f'  KiteTicker("paper", "paper", root="{served.ticker}")')
