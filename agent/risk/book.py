@@ -99,7 +99,7 @@ class Book:
     sectors : mapping of key to sector, optional
         None: no sector file, the sector limit is off.
     entries : int
-        Entries of the day: those that filled something and those in flight.
+        Entries of the day: those that filled something, whoever sent them, and those in flight.
     round_trips : mapping of key to int
     best : paise
         The day's best `Portfolio.day_net`, at least 0.
@@ -206,9 +206,13 @@ def on_fill(book: Book, fill: Fill, intent: str | None = None) -> tuple[Book, tu
     # what the entry has paid is lost, no longer at risk: the sum of both stays what was planned
     paid = portfolio.total.charges.total - charged
     book = _planned(book, slot, before, max(risk - paid, 0) if risk else 0)
-    if closed and (after is None or after.side is not closed[0].side):
+    flipped = bool(closed) and after is not None and after.side is not closed[0].side
+    if closed and (after is None or flipped):
         trips = {**book.round_trips, fill.key: book.round_trips.get(fill.key, 0) + 1}
         book = replace(book, round_trips=trips)
+    grown = after is not None and (before is None or after.quantity > before.quantity)
+    if entry is None and order is None and (flipped or grown):
+        book = replace(book, entries=book.entries + 1)  # late, by hand or adopted: it counts
     return settled(book), closed
 
 

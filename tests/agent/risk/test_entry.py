@@ -178,6 +178,17 @@ def test_an_entry_that_filled_nothing_is_no_trade_of_the_day() -> None:
     assert release(book, "i1") is book
 
 
+def test_an_entry_that_fills_after_it_was_given_up_counts_and_is_held() -> None:
+    answer = decide_entry(open_book(ON), proposal(), wide())
+    assert isinstance(answer, Sized)
+    book = release(reserve(open_book(ON), answer.reserve("i1")), "i1")
+    for n in (1, 2):  # two trades of the one late order
+        book, _ = on_fill(book, fill_of(proposal(), 40, n=n, order="late"), "i1")
+    assert (book.entries, book.exposure.long_decided) == (1, 80_000_00)
+    book, _ = on_fill(book, fill_of(proposal(), -80, n=3))
+    assert book.entries == 1  # an exit is no entry
+
+
 def test_round_trips_of_a_symbol_count_the_open_one() -> None:
     rules, wish = wide(max_round_trips=2), proposal()
     book = held((0, LONG))
