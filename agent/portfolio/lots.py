@@ -23,6 +23,13 @@ from agent.market.instruments import Side
 Paise = int | Fraction
 
 
+def plain(paise: Paise) -> Paise:
+    """Return a whole Fraction as the int that it is."""
+    if isinstance(paise, Fraction) and paise.denominator == 1:
+        return paise.numerator
+    return paise
+
+
 class PositionState(Enum):
     """How free we are with a position."""
 

@@ -9,7 +9,7 @@ What the core calls, all of it (state, event) -> state over one `Book`:
     order is final    book = release(book, intent)                           # also when rejected
     at a tick         book = on_mark(book, key, price_paise)
     broker's margin   book = on_margins(book, Margins(...), unseen=...)
-    a stop has moved  book = on_stop(book, slot, risk_paise)
+    a stop has moved  book = on_stop(book, slot, risk_at_stop(position, limit_paise, on))
     after square-off  book, left = after_square_off(book, closes)            # shorts in delivery
     frozen, freed     book = freeze(book, slot, why), unfreeze(book, slot)
     next morning      book = next_day(book, on, closes);  restart: book_of(portfolio, sectors)
@@ -43,7 +43,7 @@ from agent.risk.settings import (
     RiskSettings,
     SizingSettings,
 )
-from agent.risk.sizing import Proposal
+from agent.risk.sizing import Proposal, risk_at_stop
 
 __all__ = [
     "DEFAULTS",
@@ -72,5 +72,6 @@ __all__ = [
     "open_book",
     "release",
     "reserve",
+    "risk_at_stop",
     "unfreeze",
 ]

@@ -20,7 +20,7 @@ from datetime import date
 from agent.errors import check
 from agent.market.instruments import Side
 from agent.portfolio import pnl
-from agent.portfolio.lots import Closed, Fill, Paise, Position
+from agent.portfolio.lots import Closed, Fill, Paise, Position, plain
 from agent.portfolio.pnl import Portfolio, Slot
 from agent.risk.margin import INTRADAY, Margins
 
@@ -140,7 +140,7 @@ def reserve(book: Book, entry: Reserve) -> Book:
     changed = replace(
         book,
         reserves={**book.reserves, entry.intent: entry},
-        reserved_risk=book.reserved_risk + entry.quantity * entry.risk,
+        reserved_risk=plain(book.reserved_risk + entry.quantity * entry.risk),
         uncounted={**book.uncounted, entry.intent: entry.quantity * entry.margin},
         entries=book.entries + 1,
     )
@@ -165,7 +165,7 @@ def release(book: Book, intent: str) -> Book:
     changed = replace(
         book,
         reserves=reserves,
-        reserved_risk=book.reserved_risk - entry.quantity * entry.risk,
+        reserved_risk=plain(book.reserved_risk - entry.quantity * entry.risk),
         uncounted=uncounted,
         entries=book.entries - (0 if entry.filled else 1),
     )
@@ -246,7 +246,7 @@ def on_stop(book: Book, slot: Slot, risk: Paise) -> Book:
     if slot not in book.portfolio.positions:
         return book
     risk = max(risk, 0)
-    total = book.planned_risk_total - book.planned_risk.get(slot, 0) + risk
+    total = plain(book.planned_risk_total - book.planned_risk.get(slot, 0) + risk)
     return replace(book, planned_risk={**book.planned_risk, slot: risk}, planned_risk_total=total)
 
 
@@ -275,7 +275,7 @@ def _taken(book: Book, entry: Reserve, quantity: int) -> Book:
     if not left.quantity:
         del reserves[entry.intent]
     changed = replace(
-        book, reserves=reserves, reserved_risk=book.reserved_risk - quantity * entry.risk
+        book, reserves=reserves, reserved_risk=plain(book.reserved_risk - quantity * entry.risk)
     )
     return _reserved(changed, entry, -quantity * entry.unit, slots=0 if left.quantity else -1)
 
@@ -329,9 +329,9 @@ def _planned(book: Book, slot: Slot, before: Position | None, added: Paise) -> B
         kept = old if same else 0
         if before is not None and same and after.quantity < before.quantity:
             kept = -(-old * after.quantity // before.quantity)
-        new = planned[slot] = kept + added
+        new = planned[slot] = plain(kept + added)
     return replace(
-        book, planned_risk=planned, planned_risk_total=book.planned_risk_total - old + new
+        book, planned_risk=planned, planned_risk_total=plain(book.planned_risk_total - old + new)
     )
 
 

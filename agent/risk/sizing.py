@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Final
 
-from agent.market.charges import GST_PERCENT, PARTS, Rates, rates_for, total_on
+from agent.market.charges import GST_PERCENT, PARTS, Rates, charges_on, rates_for, total_on
 from agent.market.instruments import Instrument, Side
-from agent.portfolio.lots import Paise
+from agent.portfolio.lots import Paise, Position, plain
 from agent.risk.settings import MoneySettings
 
 UNBOUNDED: Final = 10**12  # more shares than any company has: "this rule does not bind"
@@ -100,6 +101,23 @@ def trade_risk(proposal: Proposal, quantity: int) -> int:
         + total_on(rates, side.entry_transaction, quantity * entry)
         + total_on(rates, side.exit_transaction, quantity * stop)
     )
+
+
+def risk_at_stop(position: Position, stop: Paise, on: date) -> Paise:
+    """Return what an open position loses if its stop fills at a limit price, paise.
+
+    From its average entry, with the exit's charges (the entry's are paid); negative once the
+    stop has locked a profit.
+
+    Parameters
+    ----------
+    stop : int or Fraction, paise
+    """
+    rates = rates_for(position.product, position.segment, on)
+    value = Fraction(position.quantity * stop)
+    transaction = position.side.exit_transaction
+    charges = charges_on(rates, transaction, value.numerator, value.denominator).total
+    return plain(position.side.sign * (position.cost - value) + charges)
 
 
 def quantity_at_risk(proposal: Proposal, budget: int) -> int:
