@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +60,7 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
 
     Example: ratchet-agent paper --candles var/candles --speed 60 --port 13030
     """
+    from agent.market.sessions import IST
     from agent.paper.opening import Opening, run
 
     if not 0 < speed <= 100_000:
@@ -69,7 +70,7 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
     run(
         Opening(
             open_home(home),
-            datetime.now(UTC).date(),
+            datetime.now(IST).date(),
             candles=candles,
             instruments=instruments,
             seed=seed,

@@ -66,10 +66,17 @@ class LockStep:
 
     lockstep = True
 
-    def __init__(self, exchange: Exchange, publish: Publish, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        publish: Publish,
+        wall: Callable[[], float],
+        gone: Callable[[str], None],
+    ) -> None:
         self._exchange = exchange
         self._publish = publish
         self._wall = wall
+        self._gone = gone
         self._clients: dict[str, _Client] = {}
         self._joined = 0
         self._moving = asyncio.Lock()
@@ -122,7 +129,9 @@ class LockStep:
 
     async def leave(self, client: str | None) -> int:
         """Remove a client; the others no longer wait for it."""
-        del self._clients[self._name(client)]
+        name = self._name(client)
+        del self._clients[name]
+        self._gone(name)
         await self._move()
         return self._exchange.now_ms
 
@@ -130,6 +139,7 @@ class LockStep:
         """Remove a client that does not answer, with a notice."""
         if self._clients.pop(client, None) is not None:
             tell(f"paper exchange: client {client} dropped: {why}")
+            self._gone(client)
             await self._move()
 
     async def _move(self) -> None:

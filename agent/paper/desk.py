@@ -146,10 +146,8 @@ class Desk:
             raise too_many_modifications()
         record.modifications += 1
         record.in_flight = "modify"
-        stood = record.status
         for status in ("MODIFY VALIDATION PENDING", "MODIFY PENDING"):
             record.log(now_ms, status)
-        record.status = stood  # the order book shows what stands; the history what is asked
         self._touch(record)
         self._schedule(LATENCY_MS, lambda at: self._amended(record, amendment, at))
         return record
@@ -165,9 +163,7 @@ class Desk:
         record = self._found(order_id)
         if record.final:
             raise bad_order(f"Order cannot be cancelled as it is {record.status}.")
-        stood = record.status
         record.log(now_ms, "CANCEL PENDING")
-        record.status = stood
         record.in_flight = "cancel"
         self._touch(record)
         self._schedule(LATENCY_MS, lambda at: self._cancelled(record, at))
@@ -309,22 +305,22 @@ class Desk:
 
     def _change(self, record: Record, change: Change, now_ms: int) -> str:
         """Write a step of an order's life into its record; return the update to push, if any."""
-        stood, why = record.status, change.why or None
+        why = change.why or None
+        armed = bool(record.trigger) and not record.triggered
+        stands = State.ARMED.value if armed else State.OPEN.value
         match change.evidence:
             case Evidence.ENTERED | Evidence.ENTERED_STOP:
-                armed = change.evidence is Evidence.ENTERED_STOP
-                record.log(now_ms, State.ARMED.value if armed else State.OPEN.value)
+                record.log(now_ms, stands)
             case Evidence.TRIGGERED:
                 record.triggered = True
                 record.log(now_ms, State.OPEN.value)
             case Evidence.AMENDED | Evidence.RETYPED:
                 record.exchange_ms = now_ms
                 record.log(now_ms, "MODIFIED")
-                retyped = change.evidence is Evidence.RETYPED
-                record.log(now_ms, State.OPEN.value if retyped else stood)
+                record.log(now_ms, stands)
             case Evidence.NOT_AMENDED:
                 record.log(now_ms, "NOT MODIFIED", why)
-                record.log(now_ms, stood)
+                record.log(now_ms, stands)
             case Evidence.PART_FILLED | Evidence.FILLED:  # the fill itself has told it
                 return "COMPLETE" if change.evidence is Evidence.FILLED else "UPDATE"
             case _:

@@ -184,7 +184,7 @@ class Exchange:
 
     def _board(self, key: str, on: date) -> Board | None:
         session = self.market.session(key, on)
-        if session is None:
+        if session is None or not self.market.listed(key, on):
             return None
         instrument = self.market.instrument(key, on)
         lower, upper = self.market.band(key, on)

@@ -73,6 +73,7 @@ class Hub:
         self.tells_clock = tells_clock
         self.connections: list[Connection] = []
         self._opened = 0
+        self._without: list[str] = []  # clients that joined and have no ticker yet
 
     def open(self) -> Connection | None:
         """Add a connection, or return None past the bound."""
@@ -80,6 +81,8 @@ class Hub:
             return None
         self._opened += 1
         connection = Connection(self._opened)
+        if self._without:
+            connection.client = self._without.pop(0)
         self.connections.append(connection)
         return connection
 
@@ -89,11 +92,19 @@ class Hub:
             self.connections.remove(connection)
 
     def claim(self, client: str) -> None:
-        """Give a client that joined the oldest connection that nobody has."""
+        """Give a client that joined the oldest connection that nobody has, or the next one."""
         for connection in self.connections:
             if connection.client is None:
                 connection.client = client
                 return
+        self._without.append(client)
+
+    def release(self, client: str) -> None:
+        """Forget a client that has left."""
+        self._without = [one for one in self._without if one != client]
+        for connection in self.connections:
+            if connection.client == client:
+                connection.client = None
 
     def receive(self, connection: Connection, text: str) -> None:
         """Act on what a ticker sent: subscribe, unsubscribe, mode."""

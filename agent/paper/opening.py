@@ -149,7 +149,7 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
     hub = Hub(exchange, tells_clock=opening.lockstep)
     service = Service(exchange, access, Limits(), hub, store, ROUTES, _admin_token(opening))
     if opening.lockstep:
-        service.clock = LockStep(exchange, service.publish, monotonic)
+        service.clock = LockStep(exchange, service.publish, monotonic, hub.release)
     else:
         service.clock = Paced(exchange, service.publish, opening.speed, monotonic)
     return service

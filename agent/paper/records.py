@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from agent.market.sessions import IST
-from agent.paper.matching import FINAL, Order, State
+from agent.paper.matching import FINAL, Order
 
 USER_ID: Final = "PAPER1"
 API_SECRET: Final = "paper"  # noqa: S105  (public: the paper exchange's own)
@@ -87,11 +87,7 @@ class Record:
         if self.final:
             self.cancelled = self.quantity - self.filled if status == "CANCELLED" else 0
             self.in_flight = ""
-        self.history.append(row_of(self))
-
-    def stands_as(self) -> str:
-        """Return the status of an order that nothing is asked of."""
-        return State.OPEN.value if self.order is None else self.order.state.value
+        self.history.append(row_of(self) | {"order_timestamp": stamp(now_ms)})
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -108,7 +104,7 @@ def row_of(record: Record) -> dict[str, Any]:
         "status": record.status,
         "status_message": record.message,
         "status_message_raw": record.message,
-        "order_timestamp": stamp(record.updated_ms or record.placed_ms),
+        "order_timestamp": stamp(record.placed_ms),
         "exchange_update_timestamp": stamp(record.exchange_ms),
         "exchange_timestamp": stamp(record.exchange_ms),
         "variety": record.variety,
