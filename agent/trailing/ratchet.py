@@ -136,6 +136,27 @@ class Move:
     candidate: Fraction | None
     bound_by: str
 
+    def told(self, plan: Plan) -> str:
+        """Return the sum in words, in rupees, as the journal and `replay --explain` show it."""
+        tick = Fraction(plan.tick_size)
+
+        def rupees(ticks: Ticks | None) -> str:
+            return "none" if ticks is None else f"{float(ticks * tick):.10g}"
+
+        parts = [f"price {rupees(self.price)}, best {rupees(self.best)}"]
+        if self.atr is not None:
+            parts.append(f"ATR {rupees(self.atr)} (at entry {rupees(self.atr_at_entry)})")
+        if self.stop != self.stop_before:
+            bound = f", {self.bound_by} decided" if self.bound_by else ""
+            parts.append(
+                f"stop {rupees(self.stop_before)} -> {rupees(self.stop)} "
+                f"({plan.policy.mode} gives {rupees(self.candidate)}{bound}, "
+                f"rounded toward the market)"
+            )
+        if self.target != self.target_before:
+            parts.append(f"target {rupees(self.target_before)} -> {rupees(self.target)}")
+        return "; ".join(parts)
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
