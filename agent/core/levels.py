@@ -1,0 +1,194 @@
+"""Stop and target of a trade: opened at the first fill, moved by every trade of the market.
+
+Rule 1: the arithmetic is agent/trailing's; this is where its answers meet a trade.
+Rule 2: nothing moves a level outside the continuous session or on a cached first packet.
+Rule 3: a level moves only in the trade's favour, whatever the average entry does meanwhile.
+With the journal lost, the levels start from the LAST price, and the stop is the tighter of that
+and what stands at the broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+
+from agent.core.trade import Levels, Trade
+from agent.core.turn import Turn
+from agent.core.values import Mode, Quote, Reason
+from agent.errors import SettingRefused
+from agent.market.sessions import from_epoch_ms
+from agent.orders.exits import close
+from agent.orders.lifecycle import OrderState
+from agent.risk import book as money
+from agent.trailing.plan import rules_at
+from agent.trailing.policy import Policy, plan_for
+from agent.trailing.ratchet import EXIT, TRAIL, open_position, step, with_signal
+
+ATR_PARTS = 1000  # an ATR is passed on in thousandths of a tick
+
+
+@lru_cache(maxsize=64)
+def policy_of(text: str) -> Policy:
+    """Return a policy by its text.
+
+    Raises
+    ------
+    SettingRefused
+        If it cannot be used.
+    """
+    return Policy.parse(text, source="the version's policy")
+
+
+def atr_ticks(turn: Turn, key: str) -> Fraction | None:
+    """Return the ATR of an instrument on the model's candles, ticks."""
+    known = turn.desk.atrs.get((key, turn.desk.interval))
+    if known is None or known.value is None:
+        return None
+    return Fraction(round(known.value * ATR_PARTS), ATR_PARTS)
+
+
+def ensure_levels(turn: Turn, trade: Trade) -> Trade:
+    """Open the levels at the first fill; let a changed average move the lock."""
+    if trade.open <= 0:
+        return trade
+    if trade.levels is None:
+        return _opened(turn, trade)
+    if trade.average == trade.levels.average or trade.pin.agent == "adopted":
+        return trade
+    levels = trade.levels
+    plan = levels.plan.with_average(trade.average)
+    old = levels.trail
+    rules = rules_at(plan, old.rules.atr, units_of=old.rules.units)
+    scaled = old.move * (rules.units // old.rules.units)
+    trail = replace(old, rules=rules, move=scaled, settled=False)
+    return replace(trade, levels=replace(levels, plan=plan, trail=trail, average=trade.average))
+
+
+def _opened(turn: Turn, trade: Trade) -> Trade:
+    adopted = trade.pin.agent == "adopted"
+    entry: Fraction | Decimal = trade.average
+    text = trade.pin.policy_toml
+    if adopted:
+        sight = turn.sight(trade.key)
+        text = text or champion_policy(turn)
+        if sight is None or not text:
+            return trade  # the standing stop protects meanwhile; without one drive.py closes
+        entry = trade.instrument.price(sight.quote.last)
+    atr = atr_ticks(turn, trade.key)
+    tick = trade.instrument.tick_size
+    try:
+        plan = plan_for(
+            policy_of(text),
+            side=trade.side,
+            entry=entry,
+            tick_size=tick,
+            quantity=trade.entered,
+            on=from_epoch_ms(turn.at_ms).date(),
+            atr=None if atr is None else atr * Fraction(tick),
+        )
+    except SettingRefused as fault:
+        return close(turn, trade, Reason.UNPROTECTED, f"no levels at this entry: {fault}")
+    trail = open_position(plan, opened_ms=turn.at_ms // 1000 * 1000)
+    standing = trade.exit.terms.trigger_ticks if trade.exit is not None else None
+    if adopted and standing is not None and trade.side.sign * (standing - trail.stop) > 0:
+        trail = replace(trail, stop=standing)
+    levels = Levels(plan, trail, trade.average)
+    turn.note(
+        "levels",
+        trade.key,
+        f"stop {plan.price(trail.stop)}, target "
+        + ("none" if trail.target is None else str(plan.price(trail.target))),
+        trade.number,
+        {"stop": trail.stop, "target": trail.target},
+    )
+    return replace(trade, levels=levels)
+
+
+def champion_policy(turn: Turn) -> str:
+    """Return the policy of the champion, "" while the model has not been described."""
+    for info in turn.desk.versions.values():
+        if info.alias == "champion":
+            return info.policy_toml
+    return ""
+
+
+def on_price(turn: Turn, trade: Trade, quote: Quote) -> Trade:
+    """Take one trade of the market to a position's levels."""
+    levels = trade.levels
+    if levels is None or trade.frozen or trade.open <= 0 or levels.trail.exited is not None:
+        return trade
+    trail, result = step(
+        levels.plan,
+        levels.trail,
+        quote.last,
+        atr_ticks(turn, trade.key),
+        ts_ms=quote.exchange_ms,
+        volume=quote.volume or None,
+    )
+    if result.event == TRAIL:
+        targets = levels.target_moves + (trail.target != levels.trail.target)
+        levels = replace(levels, target_moves=targets)
+        _explain(turn, trade, trail.stop, trail.target, quote, result.move)
+    trade = replace(trade, levels=replace(levels, trail=trail))
+    if result.event == EXIT:
+        trade = _hit(turn, trade, str(result.reason), quote)
+    return trade
+
+
+def _hit(turn: Turn, trade: Trade, reason: str, quote: Quote) -> Trade:
+    if turn.desk.mode is Mode.HALT:
+        return trade  # the stop at the exchange stands; nothing else is sent
+    price = trade.instrument.price(quote.last)
+    if reason == "target":
+        return close(turn, trade, Reason.TARGET, f"target reached at {price}")
+    leg = trade.exit
+    placed = None if leg is None else leg.terms.trigger_ticks
+    sign = trade.side.sign
+    resting = leg is not None and leg.state is OrderState.RESTING
+    if resting and placed is not None and sign * (quote.last - placed) <= 0:
+        return replace(trade, hit_ms=turn.at_ms)  # the exchange saw that price, too
+    words = f"stop crossed at {price} while the placed one lags"
+    return close(turn, trade, Reason.STOP, words)
+
+
+def hear(trade: Trade, signal: int | None) -> Trade:
+    """Tell the levels what the model says now: 1 agrees, 0 nothing, -1 against."""
+    if trade.levels is None:
+        return trade
+    trail = with_signal(trade.levels.trail, signal)
+    return replace(trade, levels=replace(trade.levels, trail=trail))
+
+
+def mark(turn: Turn, trade: Trade, quote: Quote) -> None:
+    """Let the money's book see the last price and what the stop's limit would lose."""
+    book = turn.desk.money
+    if book is None or trade.open <= 0:
+        return
+    instrument = trade.instrument
+    book = money.on_mark(book, trade.key, instrument.paise(quote.last))
+    leg = trade.exit
+    if leg is not None and leg.terms.price_ticks is not None and trade.slot in book.planned_risk:
+        limit = instrument.paise(leg.terms.price_ticks)
+        risk = trade.side.sign * (trade.entered_paise - limit * trade.entered)
+        left = max(risk, 0) * trade.open // trade.entered
+        if left < book.planned_risk[trade.slot]:  # a stop only tightens, so does what it risks
+            book = money.on_stop(book, trade.slot, left)
+    turn.set(money=book)
+
+
+def _explain(
+    turn: Turn, trade: Trade, stop: int, target: int | None, quote: Quote, move: object
+) -> None:
+    price = trade.instrument.price
+    words = f"stop {price(stop)}, target {'none' if target is None else price(target)}"
+    facts = {
+        "stop": stop,
+        "target": target,
+        "price": quote.last,
+        "bound_by": getattr(move, "bound_by", ""),
+        "best": str(getattr(move, "best", "")),
+        "candidate": str(getattr(move, "candidate", "")),
+    }
+    turn.note("trail", trade.key, words, trade.number, facts)

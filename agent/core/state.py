@@ -1,0 +1,122 @@
+"""All that the core knows: one frozen value, `Desk`.
+
+Mappings are never changed in place; a new event makes a new desk that shares what did not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.core.events import OfficialCandle, VersionInfo
+from agent.core.rules import Rules
+from agent.core.trade import Trade
+from agent.core.values import Band, Mode, Quote
+from agent.market.instruments import Instrument
+from agent.market.sessions import Session
+from agent.risk.book import Book
+from agent.signals.signal import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Why the agent does less than it might: the mode it sets, in words, and what lifts it."""
+
+    mode: Mode
+    words: str
+    lifts: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The last packet of an instrument and when it came to us."""
+
+    quote: Quote
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtrState:
+    """Wilder's average true range of an instrument's candles, in ticks."""
+
+    close: int
+    ranges: tuple[int, ...] = ()
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Positions of the broker that the fills do not explain, seen at least once."""
+
+    quantity: int
+    seen: int
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The state of the agent.
+
+    Parameters
+    ----------
+    calls : int
+        The last call number given out.
+    trades : mapping of number to Trade
+        All of the day, closed ones too: a late row may bring one back.
+    windows : mapping of key to candles of the model's interval, oldest first
+    decided : mapping of key to epoch ms
+        The last candle that each symbol was decided on.
+    candidates : tuple of Candidate
+        Signals taken that wait for a quote that lets them enter.
+    asking : mapping of call to what it is for
+    polls : int
+        Books read without a reason, for every n-th to read the positions.
+    """
+
+    rules: Rules
+    now_ms: int = 0
+    calls: int = 0
+    numbers: int = 0
+    guards: Mapping[str, Guard] = field(default_factory=dict)
+    operator: Mode = Mode.NORMAL
+    session: Session | None = None
+    instruments: Mapping[str, Instrument] = field(default_factory=dict)
+    sights: Mapping[str, Sight] = field(default_factory=dict)
+    bands: Mapping[str, Band] = field(default_factory=dict)
+    atrs: Mapping[tuple[str, str], AtrState] = field(default_factory=dict)
+    windows: Mapping[str, tuple[OfficialCandle, ...]] = field(default_factory=dict)
+    trades: Mapping[int, Trade] = field(default_factory=dict)
+    money: Book | None = None
+    model: str = ""
+    interval: str = "day"
+    window: int = 0
+    universe: tuple[str, ...] = ()
+    versions: Mapping[str, VersionInfo] = field(default_factory=dict)
+    decided: Mapping[str, int] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    asking: Mapping[int, str] = field(default_factory=dict)
+    wanted_book: bool = False
+    polls: int = 0
+    feed_up: bool = False
+    squaring: bool = False
+    flattening: bool = False
+    mismatches: Mapping[tuple[str, str], Mismatch] = field(default_factory=dict)
+    margins_per_share: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> Mode:
+        """The strictest of what the operator and the guards set."""
+        return max([self.operator, *(guard.mode for guard in self.guards.values())])
+
+    @property
+    def open_trades(self) -> tuple[Trade, ...]:
+        """Trades that are not over, oldest first."""
+        return tuple(trade for trade in self.trades.values() if not trade.done)
+
+    def trade_of(self, key: str, product: str) -> Trade | None:
+        """Return the trade that holds or enters an instrument."""
+        for trade in self.trades.values():
+            if not trade.done and trade.slot == (key, product):
+                return trade
+        return None

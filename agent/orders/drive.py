@@ -1,0 +1,157 @@
+"""What does this trade need next? Compares what is wanted with what stands, and sends one call.
+
+Rule 1: level-triggered. Whatever woke us (a row, an answer, a tick, a timer), the question is the
+same and the answer depends on the trade alone; nothing here remembers why it was called.
+Rule 2: nothing is sent beside a live exit, and no second exit before the first one's final row
+and a full book (orders AND positions) asked after it.
+Rule 3: a position without a live exit gets one before anything else happens to it.
+Order of work: the entry (cancel what must not fill any more), then the exit side (exits.py), then
+whether the trade is over, then when to look again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.core.commands import CancelTimer, SetTimer
+from agent.core.trade import Trade
+from agent.core.turn import Turn
+from agent.core.values import Mode, Reason
+from agent.orders.exits import close, drive_exit, with_leg, withdraw
+from agent.orders.leg import Leg, look_due, moved
+from agent.orders.lifecycle import Evidence, OrderState
+
+
+def drive(turn: Turn, number: int) -> None:
+    """Do what a trade needs next."""
+    before = turn.desk.trades[number]
+    if before.done:
+        return
+    trade = _looked_up(turn, before)
+    trade = _entry(turn, trade)
+    trade = _naked(turn, trade)
+    trade = drive_exit(turn, trade)
+    trade = _over(turn, trade)
+    trade = _look_again(turn, trade)
+    if trade is not before:
+        turn.put(trade)
+
+
+def _looked_up(turn: Turn, trade: Trade) -> Trade:
+    """Ask for a book where an order has been silent for too long."""
+    look = turn.desk.rules.lookup
+
+    def asked(leg: Leg) -> Leg:
+        due = look_due(leg, look)
+        if not due or turn.at_ms < due:
+            return leg
+        turn.want_book()
+        return replace(leg, asked_ms=turn.at_ms)
+
+    legs = trade.exits if trade.entry is None else (trade.entry, *trade.exits)
+    for leg in legs:
+        after = asked(leg)
+        if after is not leg:
+            trade = with_leg(trade, after)
+    return trade
+
+
+def _entry(turn: Turn, trade: Trade) -> Trade:
+    leg = trade.entry
+    if leg is None or leg.final:
+        return _entry_over(turn, trade)
+    look = turn.desk.rules.lookup
+    if leg.state is OrderState.UNKNOWN:
+        if turn.at_ms - leg.lost_ms >= look.entry_ms:
+            turn.note("entry", trade.key, f"{leg.tag} was never found: given up", trade.number)
+            given_up = moved(leg, Evidence.GIVEN_UP, call=turn.desk.calls, at_ms=turn.at_ms)
+            return _entry_over(turn, replace(trade, entry=given_up))
+        return trade
+    if leg.idle and _entry_must_go(turn, trade, leg):
+        return replace(trade, entry=withdraw(turn, trade, leg))
+    return trade
+
+
+def _entry_must_go(turn: Turn, trade: Trade, leg: Leg) -> bool:
+    rules = turn.desk.rules.entry
+    late = turn.at_ms >= leg.sent_ms + rules.ttl_ms
+    return late or trade.closing is not None or turn.desk.mode >= Mode.REDUCE_ONLY
+
+
+def _entry_over(turn: Turn, trade: Trade) -> Trade:
+    leg = trade.entry
+    if leg is None or not leg.final or leg.state is OrderState.ABSENT:
+        return trade
+    least = turn.desk.rules.entry.min_fill * trade.instrument.lot_size
+    if 0 < leg.filled < min(least, leg.terms.quantity):
+        words = f"{leg.filled} of {leg.terms.quantity} filled, kept from {least}"
+        return close(turn, trade, Reason.MIN_FILL, words)
+    return trade
+
+
+def _naked(turn: Turn, trade: Trade) -> Trade:
+    """Run the clock of shares without an exit; past its limit the ladder takes over."""
+    if trade.open <= 0 or trade.protected:
+        if not trade.naked_ms:
+            return trade
+        lasted = turn.at_ms - trade.naked_ms
+        return replace(trade, naked_ms=0, naked_ms_max=max(trade.naked_ms_max, lasted))
+    if not trade.naked_ms:
+        return replace(trade, naked_ms=turn.at_ms)
+    lasted = turn.at_ms - trade.naked_ms
+    limit = turn.desk.rules.protect.unprotected_ms_max
+    if lasted < limit or trade.closing is not None:
+        return trade
+    turn.notify(
+        "alarm", "unprotected", f"{trade.key}: {trade.open} shares without a stop for {lasted} ms"
+    )
+    return close(turn, trade, Reason.UNPROTECTED, f"no stop for {lasted} ms, at most {limit}")
+
+
+def _over(turn: Turn, trade: Trade) -> Trade:
+    if trade.open or trade.entry_live or trade.live_exits:
+        return trade
+    turn.emit(CancelTimer(f"trade:{trade.number}"))
+    return replace(trade, closed_ms=turn.at_ms, timer_ms=0)
+
+
+def _look_again(turn: Turn, trade: Trade) -> Trade:
+    """Set the timer for the next moment at which time alone changes what is needed."""
+    if trade.done:
+        return trade
+    dues = [due for due in _dues(turn, trade) if due > turn.at_ms]
+    due = min(dues, default=0)
+    if due == trade.timer_ms:
+        return trade
+    if not due:
+        return replace(trade, timer_ms=0)
+    turn.emit(SetTimer(f"trade:{trade.number}", due))
+    return replace(trade, timer_ms=due)
+
+
+def _dues(turn: Turn, trade: Trade) -> list[int]:
+    rules = turn.desk.rules
+    look, exits = rules.lookup, rules.exit
+    dues = [trade.retry_ms]
+    if trade.entry is not None and not trade.entry.final:
+        dues += [trade.entry.sent_ms + rules.entry.ttl_ms, look_due(trade.entry, look)]
+        if trade.entry.state is OrderState.UNKNOWN:
+            dues.append(trade.entry.lost_ms + look.entry_ms)
+    for leg in trade.live_exits:
+        dues.append(look_due(leg, look))
+        if leg.state is OrderState.UNKNOWN:
+            dues.append(leg.lost_ms + look.exit_ms)
+        if leg.triggered_ms:
+            dues.append(leg.triggered_ms + exits.trigger_wait_ms)
+    if trade.naked_ms:
+        dues.append(trade.naked_ms + rules.protect.unprotected_ms_max)
+    if trade.closing is not None:
+        dues.append(trade.closing.rung_ms + exits.rung_ms)
+        dues.append(trade.closing.since_ms + exits.entry_wait_ms)
+    if trade.open > 0 and trade.live_exits == ():
+        dues.append(turn.at_ms + look.retry_ms)
+    if trade.hit_ms:
+        dues.append(trade.hit_ms + exits.trigger_wait_ms)
+    if trade.levels is not None:
+        dues.append(trade.levels.wake_ms)
+    return dues

@@ -1,0 +1,162 @@
+"""The broker's books against ours: what is there is adopted, what is gone is believed gone.
+
+Rule 1: the order book is read before the positions, both after the answer in question; a reading
+that failed means "unknown", never "flat".
+Rule 2: a difference that fills do not explain is acted on when a second reading, a second later,
+still shows it: orders and positions disagree for moments.
+Rule 3: positions nobody here opened are reported and left alone, unless orders of today with our
+own tags explain them (the journal was lost): those are adopted and protected.
+At start, and after every reconnect and unknown answer, nothing is opened before this has run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.core.events import BookRead
+from agent.core.state import Mismatch
+from agent.core.trade import Pin, Trade
+from agent.core.turn import Turn
+from agent.core.values import HeldRow, Mode, OrderRow, Reason, Role
+from agent.market.instruments import Side
+from agent.orders.exits import close, with_leg
+from agent.orders.fills import adopt_leg, legs_of, take_row
+from agent.orders.leg import missed
+from agent.orders.lifecycle import OrderState
+from agent.orders.tags import parse_tag
+
+CONFIRM_READS = 2
+UNSEEN = frozenset({OrderState.UNKNOWN, OrderState.ACCEPTED})
+
+
+def on_book(turn: Turn, read: BookRead) -> None:
+    """Take in a reading of the order book and, where it came with them, the positions."""
+    orphans = [row for row in read.orders if not take_row(turn, row, book_call=read.call)]
+    _mark_missing(turn, read)
+    if read.positions is None:
+        return
+    _adopt_orphans(turn, orphans, read.positions)
+    for trade in turn.desk.open_trades:
+        turn.put(replace(trade, book_call=max(trade.book_call, read.call)))
+    _compare(turn, read.orders, read.positions)
+
+
+def _mark_missing(turn: Turn, read: BookRead) -> None:
+    tags = {row.tag for row in read.orders}
+    ids = {row.order_id for row in read.orders}
+    for trade in turn.desk.open_trades:
+        for leg in legs_of(trade):
+            asked_after = read.call > leg.sent_call and leg.flight is None
+            if leg.state in UNSEEN and asked_after and not (leg.tag in tags or leg.order_id in ids):
+                turn.put(with_leg(turn.desk.trades[trade.number], missed(leg)))
+
+
+def _compare(turn: Turn, orders: tuple[OrderRow, ...], positions: tuple[HeldRow, ...]) -> None:
+    ours: dict[tuple[str, str], int] = {}
+    for trade in turn.desk.open_trades:
+        ours[trade.slot] = ours.get(trade.slot, 0) + trade.side.sign * trade.open
+    theirs = {(row.key, row.product): row.quantity for row in positions}
+    seen: dict[tuple[str, str], Mismatch] = {}
+    for slot in sorted(set(ours) | set(theirs)):
+        difference = theirs.get(slot, 0) - ours.get(slot, 0)
+        if not difference:
+            continue
+        old = turn.desk.mismatches.get(slot)
+        if old is None or old.quantity != difference:
+            seen[slot] = Mismatch(difference, 1, turn.at_ms)
+            if slot in ours:
+                turn.timer("recheck", turn.at_ms + turn.desk.rules.lookup.confirm_ms)
+        else:
+            seen[slot] = replace(old, seen=old.seen + 1)
+            if seen[slot].seen == CONFIRM_READS:
+                _settle(turn, slot, difference, orders)
+    turn.set(mismatches=seen)
+
+
+def _settle(
+    turn: Turn, slot: tuple[str, str], difference: int, orders: tuple[OrderRow, ...]
+) -> None:
+    """Act on a difference that a second reading confirmed."""
+    trade = turn.desk.trade_of(*slot)
+    if trade is None:
+        words = f"{difference:+d} shares of {slot[0]} ({slot[1]}) were not opened here: left alone"
+        turn.note("foreign", slot[0], words)
+        turn.notify("warning", "foreign position", words)
+        return
+    sign = trade.side.sign
+    gone = -sign * difference
+    if 0 < gone <= trade.open:
+        last = max(
+            (r for r in orders if r.key == slot[0] and parse_tag(r.tag) is None and r.filled),
+            key=lambda r: r.filled_ms,
+            default=None,
+        )
+        value = 0 if last is None else last.value_paise * gone // max(last.filled, 1)
+        squared = last is not None and "square" in last.message.lower()
+        reason = Reason.SQUARE_OFF if turn.desk.squaring or squared else Reason.EXTERNAL
+        words = f"{gone} of {trade.open} shares were closed elsewhere"
+        trade = close(turn, trade, reason, words)
+        turn.notify("warning", "closed elsewhere", f"{trade.key}: {words}")
+        turn.put(
+            replace(
+                trade,
+                external_shares=trade.external_shares + gone,
+                external_paise=trade.external_paise + value,
+            )
+        )
+        return
+    words = f"{difference:+d} shares of {slot[0]} beside our own {sign * trade.open:+d}"
+    turn.note("foreign", slot[0], words, trade.number)
+    turn.notify("alarm", "foreign position", f"{words}: not ours, left alone")
+
+
+def _adopt_orphans(turn: Turn, orphans: list[OrderRow], positions: tuple[HeldRow, ...]) -> None:
+    """Bring back trades of our own instance that the journal has lost."""
+    mine: dict[int, list[OrderRow]] = {}
+    for row in orphans:
+        tag = parse_tag(row.tag)
+        if tag is not None and tag.instance == turn.desk.rules.instance:
+            mine.setdefault(tag.trade, []).append(row)
+    held = {(row.key, row.product): row for row in positions}
+    for number, rows in sorted(mine.items()):
+        trade = _adopted(turn, number, rows)
+        if trade is None:
+            continue
+        there = held.get(trade.slot)
+        words = f"an own trade that the journal does not know: {trade.open} {trade.side.value}"
+        turn.note("adopted", trade.key, words, number)
+        turn.notify(
+            "alarm",
+            "adopted",
+            f"{trade.key}: {words}; broker holds {0 if there is None else there.quantity}",
+        )
+        turn.set(numbers=max(turn.desk.numbers, number))
+        turn.put(trade)
+
+
+def _adopted(turn: Turn, number: int, rows: list[OrderRow]) -> Trade | None:
+    known = turn.desk.trades.get(number)
+    legs = [adopt_leg(turn, row) for row in rows]
+    if known is not None:  # an exit of a known trade that was sent and never journaled
+        extra = tuple(leg for leg in legs if leg.role is Role.EXIT)
+        return replace(known, exits=(*known.exits, *extra), closed_ms=0) if extra else None
+    instrument = turn.desk.instruments.get(rows[0].key)
+    if instrument is None:
+        return None
+    entry = next((leg for leg in legs if leg.role is Role.ENTRY), None)
+    if entry is None:
+        turn.guard("unexplained", Mode.NO_NEW, f"exit {rows[0].tag} without its entry", "resume")
+        return None
+    side = Side.LONG if entry.transaction == "BUY" else Side.SHORT
+    exits = tuple(leg for leg in legs if leg.role is Role.EXIT)
+    trade = Trade(
+        number,
+        instrument,
+        side,
+        rows[0].product,
+        Pin("adopted", "", words="the journal was lost"),
+        turn.at_ms,
+        entry,
+        exits,
+    )
+    return trade if trade.open or trade.live_exits or trade.entry_live else None
