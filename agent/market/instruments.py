@@ -7,6 +7,7 @@ instruments dump's; `tick_size_for_price` is for data that comes without one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -184,6 +185,42 @@ class Instrument:
 
     def _exact_ticks(self, price: Price) -> Fraction:
         return exact_rupees(price, subject=f"{self.key} price") * 100 / self.tick_paise
+
+
+def instrument_of(row: Mapping[str, object]) -> Instrument:
+    """Return the instrument of a row of the broker's instruments dump (CSV text or client dict).
+
+    Parameters
+    ----------
+    row : mapping
+        Needs `exchange`, `tradingsymbol`, `instrument_token`, `tick_size`, `lot_size`, `segment`,
+        `instrument_type`; `name` and `freeze_quantity` (not in every dump) are taken if there.
+
+    Raises
+    ------
+    SettingRefused
+        If a column is missing or cannot be read.
+    """
+    where = f"instruments dump, {row.get('exchange')}:{row.get('tradingsymbol')}"
+    try:
+        freeze = str(row.get("freeze_quantity") or "").strip()
+        return Instrument(
+            f"{row['exchange']}:{row['tradingsymbol']}",
+            int(str(row["instrument_token"])),
+            Decimal(str(row["tick_size"])),
+            int(str(row["lot_size"])),
+            str(row["segment"]),
+            str(row["instrument_type"]),
+            int(Decimal(freeze)) if freeze else None,
+            str(row.get("name") or ""),
+        )
+    except (KeyError, ValueError, InvalidOperation) as error:
+        raise SettingRefused(
+            where,
+            given=repr(error),
+            allowed="the broker's columns, numbers as numbers",
+            fix="fetch the day's dump again",
+        ) from error
 
 
 def exact_rupees(price: Price, *, subject: str = "price") -> Fraction:

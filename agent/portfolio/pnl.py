@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 from agent.errors import check
-from agent.market.charges import NO_CHARGES, Charges, charges_on, rates_for
+from agent.market.charges import NO_CHARGES, Charges, charges_on, rates_for, total_on
 from agent.market.instruments import Side
 from agent.portfolio.lots import (
     Closed,
@@ -31,6 +31,7 @@ from agent.portfolio.lots import (
 )
 
 Slot = tuple[str, str]  # (key, product): what the broker nets
+PRODUCTS: Final = ("MIS", "CNC", "NRML", "MTF", "CO")
 By = Literal["side", "symbol", "agent", "version"]
 
 
@@ -194,11 +195,16 @@ def on_fill(portfolio: Portfolio, fill: Fill) -> tuple[Portfolio, tuple[Closed, 
 
 def on_mark(portfolio: Portfolio, key: str, price: Paise) -> Portfolio:
     """Return the portfolio with a new last price of an instrument, in every product held."""
-    for slot in [slot for slot in portfolio.positions if slot[0] == key]:
+    for slot in slots_of(portfolio, key):
         position = portfolio.positions[slot]
         if position.mark != price:
             portfolio = with_position(portfolio, slot, replace(position, mark=price))
     return portfolio
+
+
+def slots_of(portfolio: Portfolio, key: str) -> list[Slot]:
+    """Return the slots in which an instrument is held, without a walk over the positions."""
+    return [(key, product) for product in PRODUCTS if (key, product) in portfolio.positions]
 
 
 def freeze(
@@ -310,11 +316,12 @@ def exit_cost(position: Position, on: date) -> int:
     mark = position.mark if position.guard_mark is None else position.guard_mark
     if mark is None:
         return 0
-    value = Fraction(position.quantity * mark)
+    value = position.quantity * mark
     rates = rates_for(position.product, position.segment, on)
-    return charges_on(
-        rates, position.side.exit_transaction, value.numerator, value.denominator
-    ).total
+    transaction = position.side.exit_transaction
+    if isinstance(value, int):  # every mark of the exchange; a tick comes this way
+        return total_on(rates, transaction, value)
+    return charges_on(rates, transaction, value.numerator, value.denominator).total
 
 
 def with_position(portfolio: Portfolio, slot: Slot, position: Position | None) -> Portfolio:

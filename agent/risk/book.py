@@ -21,7 +21,7 @@ from agent.errors import check
 from agent.market.instruments import Side
 from agent.portfolio import pnl
 from agent.portfolio.lots import Closed, Fill, Paise, Position, plain
-from agent.portfolio.pnl import Portfolio, Slot
+from agent.portfolio.pnl import Portfolio, Slot, slots_of
 from agent.risk.margin import INTRADAY, Margins
 
 
@@ -218,13 +218,13 @@ def on_fill(book: Book, fill: Fill, intent: str | None = None) -> tuple[Book, tu
 
 def on_mark(book: Book, key: str, price: Paise) -> Book:
     """Return the book with a new last price of an instrument, paise."""
-    slots = [slot for slot in book.portfolio.positions if slot[0] == key]
-    if not slots:
-        return book
     old = book.portfolio
-    book = replace(book, portfolio=pnl.on_mark(old, key, price))
-    for slot in slots:
-        book = moved(book, slot, old.positions[slot], book.portfolio.positions[slot])
+    new = pnl.on_mark(old, key, price)
+    if new is old:
+        return book
+    book = replace(book, portfolio=new)
+    for slot in slots_of(old, key):
+        book = moved(book, slot, old.positions[slot], new.positions[slot])
     return settled(book)
 
 

@@ -11,15 +11,15 @@ the other above it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agent.market.instruments import Side
 from agent.portfolio.lots import Paise, PositionState
-from agent.portfolio.pnl import Slot, rounded, rupees
+from agent.portfolio.pnl import PRODUCTS, Slot, rounded, rupees
 from agent.portfolio.settlement import blocked_paise
 from agent.risk.book import Book, sector_of
 from agent.risk.capital import pool_of
-from agent.risk.margin import PRODUCTS, fallback_margin, product_refusal
+from agent.risk.margin import fallback_margin, product_refusal
 from agent.risk.settings import MoneySettings
 from agent.risk.sizing import Proposal
 
@@ -37,8 +37,7 @@ class Refusal:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What an amount limit leaves for one more entry, paise."""
 
     limit: str

@@ -15,7 +15,6 @@ from agent.portfolio.lots import Paise
 from agent.risk.settings import MarginSettings
 
 INTRADAY = frozenset({"MIS", "CO"})
-PRODUCTS = ("MIS", "CNC", "NRML", "MTF", "CO")
 
 
 @dataclass(frozen=True, slots=True)

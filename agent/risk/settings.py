@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -104,7 +105,7 @@ class CapitalSettings(_Settings):
             )
         return self
 
-    @property
+    @cached_property
     def paise(self) -> int:
         """The capital in paise."""
         return int(self.total * 100)

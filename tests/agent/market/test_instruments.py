@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import SettingRefused
-from agent.market.instruments import Instrument, Side, tick_size_for_price
+from agent.market.instruments import Instrument, Side, instrument_of, tick_size_for_price
 
 INFY = Instrument("NSE:INFY", 408065, Decimal("0.05"), freeze_quantity=100_000)
 GRIDS = st.sampled_from([Decimal(t) for t in ("0.01", "0.05", "0.10", "0.50", "1", "5")])
@@ -108,6 +108,34 @@ def test_an_instrument_that_cannot_be_traded_is_refused(wrong: dict[str, object]
         Instrument(**(right | wrong))  # type: ignore[arg-type]
 
 
+ROW: dict[str, object] = {
+    "exchange": "NFO", "tradingsymbol": "X26DECFUT", "instrument_token": "9", "name": "X",
+    "tick_size": 0.05, "lot_size": 75, "segment": "NFO-FUT", "instrument_type": "FUT",
+}  # fmt: skip
+
+
+def test_an_instrument_is_read_from_the_broker_s_row() -> None:
+    future = instrument_of(ROW)
+    assert future == Instrument(
+        "NFO:X26DECFUT", 9, Decimal("0.05"), 75, "NFO-FUT", "FUT", None, "X"
+    )
+    assert future.is_derivative
+    assert instrument_of(ROW | {"freeze_quantity": "1800.0"}).freeze_quantity == 1800
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tick_size": "dear"}, {"lot_size": ""}, {"instrument_token": None}, {"tick_size": 0}]
+)
+def test_a_row_that_cannot_be_read_names_the_instrument(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingRefused, match="NFO:X26DECFUT"):
+        instrument_of(ROW | wrong)
+
+
+def test_a_row_without_a_column_is_refused() -> None:
+    with pytest.raises(SettingRefused, match="tick_size"):
+        instrument_of({k: v for k, v in ROW.items() if k != "tick_size"})
+
+
 @pytest.mark.parametrize(
     ("price", "tick"),
     [
@@ -142,6 +170,9 @@ def test_no_tick_size_for_no_price(price: str) -> None:
 @pytest.mark.shared
 def test_the_bands_know_every_tick_size_of_a_real_dump(shared_data: Path) -> None:
     with gzip.open(shared_data / "nse_equity_instruments_2026-04-17.csv.gz", "rt") as lines:
-        sizes = {Decimal(row["tick_size"]) for row in csv.DictReader(lines)}
+        dump = [instrument_of(row) for row in csv.DictReader(lines)]
+    assert len(dump) > 2000
+    assert all(i.token % 256 == 1 and i.freeze_quantity for i in dump)  # NSE cash
+    sizes = {instrument.tick_size for instrument in dump}
     ours = {tick_size_for_price(Decimal(p)) for p in (1, 300, 2000, 6000, 15000, 30000)}
     assert sizes == ours
