@@ -1,0 +1,94 @@
+"""From a feature row and probabilities to a prediction: the same for traffic, shadow and golden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from bentos.bundle import Manifest
+from bentos.checks import bad_output, closes_ms
+from bentos.contract import Question
+from bentos.decision import decide_side
+from bentos.features import features_last
+from bentos.windows import Floats
+
+INDIA = timezone(timedelta(hours=5, minutes=30))
+GOLDEN_TOLERANCE = 1e-9
+PREDICTED = ("p_long", "p_short", "p_flat", "er_long", "er_short")
+
+
+def feature_row(question: Question) -> Floats:
+    """Return a question's features, shape (n_features,), in the order of `FEATURES`."""
+    if question.candles is None:
+        if question.features is None:
+            raise ValueError("a question without candles and without features")
+        return question.features
+    return features_last(question.candles, question.context)
+
+
+def prediction(manifest: Manifest, p: Sequence[float]) -> tuple[dict[str, Any], str]:
+    """Return what a version says on probabilities, and what is wrong with them (else empty).
+
+    Parameters
+    ----------
+    p : flat, long, short
+
+    Returns
+    -------
+    dict without `valid_until`; a bad output is HOLD with null figures
+    """
+    wrong = bad_output(p)
+    if wrong:
+        return {"side": "HOLD", **dict.fromkeys(PREDICTED)}, wrong
+    decision = decide_side(p, manifest.payoff, manifest.rule)
+    return {
+        "side": decision.side,
+        "p_long": p[1],
+        "p_short": p[2],
+        "p_flat": p[0],
+        "er_long": decision.er_long,
+        "er_short": decision.er_short,
+    }, ""
+
+
+def moments(question: Question, interval: str, now_ms: int) -> tuple[int, int]:
+    """Return when the last candle opened and closed, epoch milliseconds.
+
+    A question of features has no candle: both are its `as_of`, else now.
+    """
+    if question.candles is None:
+        at = question.as_of_ms if question.as_of_ms is not None else now_ms
+        return at, at
+    opened = int(question.candles.ts_ms[-1])
+    return opened, closes_ms(opened, interval)
+
+
+def trading_day(ms: int) -> str:
+    """Return the date in Asia/Kolkata of an instant, ISO."""
+    return datetime.fromtimestamp(ms // 1000, INDIA).date().isoformat()
+
+
+def iso_india(ms: int) -> str:
+    """Return an instant as ISO 8601 with India's offset."""
+    return datetime.fromtimestamp(ms / 1000, INDIA).isoformat(timespec="seconds")
+
+
+def iso_utc(ms: int) -> str:
+    """Return an instant as ISO 8601 in UTC, milliseconds."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def golden_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Return how an answer differs from the golden one, empty if it does not."""
+    if set(expected) - {"valid_until"} != set(found):
+        return f"keys {sorted(expected)}; answered {sorted(found)}"
+    if expected["side"] != found["side"]:
+        return f"side: expected {expected['side']}, answered {found['side']}"
+    for name in PREDICTED:
+        wanted, got = expected[name], found[name]
+        if not isinstance(wanted, int | float) or not isinstance(got, int | float):
+            return f"{name}: expected {wanted!r}, answered {got!r}"
+        if not abs(wanted - got) <= GOLDEN_TOLERANCE:
+            return f"{name}: expected {wanted!r}, answered {got!r}"
+    return ""

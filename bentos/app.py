@@ -1,0 +1,192 @@
+"""The HTTP face: every route, and one error shape. Decides nothing about models or traffic.
+
+A FastAPI application that BentoML mounts (service.py). Bodies are read raw and typed by msgspec
+(contract.py): pydantic would let NaN and "1.5" through and costs more. Whatever goes wrong below
+is a `Problem`; what is not is a fault of ours: 503, an alert, never a 500 and never a dead worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+
+from bentos import describe, predict, traffic_routes
+from bentos.access import Access
+from bentos.openapi import describe_routes
+from bentos.problems import MEDIA_TYPE, Problem
+from bentos.store import PlanStore
+from bentos.worker import Worker, new_request_id
+
+JSON = "application/json"
+EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+ROUTE_CHARACTERS_MAX = 200
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Gate:
+    """What the routes need; filled in when the service starts, after the module was imported."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self.access: Access | None = None
+        self.store: PlanStore | None = None
+
+    def parts(self) -> tuple[Worker, Access, PlanStore]:
+        """Return the started parts.
+
+        Raises
+        ------
+        bentos.problems.Problem
+            `model-not-ready` before the service has started.
+        """
+        if self.worker is None or self.access is None or self.store is None:
+            raise Problem("model-not-ready", "the service is starting")
+        return self.worker, self.access, self.store
+
+
+def build_app(gate: Gate) -> FastAPI:
+    """Return the application; `gate` is filled in later."""
+    app = FastAPI(
+        title="Ratchet: the served model",
+        version="1",
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    routes: dict[tuple[str, str], Handler] = {
+        ("POST", "/v1/models/{name}/predict"): _for_callers(gate, predict.predict),
+        ("POST", "/v1/models/{name}/predict_batch"): _for_callers(gate, predict.predict_batch),
+        ("GET", "/v1/models"): _for_callers(gate, _list_models),
+        ("GET", "/v1/models/{name}"): _for_callers(gate, _show_model),
+        ("GET", "/v1/models/{name}/traffic"): _show_traffic(gate),
+        ("PUT", "/v1/models/{name}/traffic"): _for_admins(gate, traffic_routes.put),
+        ("POST", "/v1/models/{name}/promote"): _for_admins(gate, traffic_routes.promote),
+        ("POST", "/v1/models/{name}/rollback"): _for_admins(gate, traffic_routes.roll_back),
+        ("GET", "/metrics"): _metrics(gate),
+    }
+    for (method, path), handler in routes.items():
+        # Starlette's routing: FastAPI's own costs 80 us a request, for bodies that we read anyway.
+        app.add_route(path, _guarded(gate, handler), methods=[method], include_in_schema=False)
+    nowhere = _guarded(gate, _nowhere)
+    app.add_route("/{path:path}", nowhere, methods=list(EVERY_METHOD), include_in_schema=False)
+    describe_routes(app)
+    return app
+
+
+def _for_callers(gate: Gate, handler: Callable[[Worker, Request], Awaitable[Response]]) -> Handler:
+    async def checked(request: Request) -> Response:
+        worker, access, _ = gate.parts()
+        access.check_predict(request.headers.get("authorization"))
+        return await handler(worker, request)
+
+    return checked
+
+
+def _for_admins(
+    gate: Gate, handler: Callable[[Worker, PlanStore, Request], Awaitable[Response]]
+) -> Handler:
+    async def checked(request: Request) -> Response:
+        worker, access, store = gate.parts()
+        access.check_admin(request.headers.get("authorization"))
+        return await handler(worker, store, request)
+
+    return checked
+
+
+def _show_traffic(gate: Gate) -> Handler:
+    async def shown(request: Request) -> Response:
+        _, access, store = gate.parts()
+        access.check_predict(request.headers.get("authorization"))
+        return await traffic_routes.show(store, request)
+
+    return shown
+
+
+async def _list_models(worker: Worker, _: Request) -> Response:
+    return Response(orjson.dumps(describe.models_document(worker)), media_type=JSON)
+
+
+async def _show_model(worker: Worker, request: Request) -> Response:
+    name = request.path_params["name"]
+    model = worker.pool.models.get(name)
+    if model is None:
+        worker.served(name)  # raises the problem that names the served ones
+        raise Problem("unknown-model", "no such model")
+    # Reads files of versions that are not in memory.
+    document = await asyncio.to_thread(describe.model_document, worker, model)
+    return Response(orjson.dumps(document), media_type=JSON)
+
+
+def _metrics(gate: Gate) -> Handler:
+    async def metrics(_: Request) -> Response:
+        worker = gate.parts()[0]
+        text = worker.figures.prometheus(worker.gauges())
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return metrics
+
+
+async def _nowhere(request: Request) -> Response:
+    allowed: set[str] = set()
+    for route in request.app.router.routes[:-1]:
+        match, _ = route.matches(request.scope)
+        if match == Match.PARTIAL:
+            allowed |= route.methods
+    if allowed:
+        problem = Problem("method-not-allowed", f"allowed: {', '.join(sorted(allowed))}")
+        problem.allow = ", ".join(sorted(allowed))
+        raise problem
+    raise Problem("not-found", "the routes are listed in /docs and /openapi.json")
+
+
+def _guarded(gate: Gate, handler: Handler) -> Handler:
+    """Wrap a handler: problems become problem JSON, the rest a 503; everything is counted."""
+
+    async def guarded(request: Request) -> Response:
+        request.state.request_id = new_request_id()
+        worker = gate.worker
+        try:
+            response = await _bounded(worker, handler, request)
+        except Problem as problem:
+            response = _refusal(worker, request, problem)
+        except ClientDisconnect:
+            response = Response(status_code=400)
+        except Exception as fault:  # noqa: BLE001  (the outermost edge)
+            traceback.print_exc()
+            if worker is not None:
+                worker.alert("internal", "", None, repr(fault))
+            response = _refusal(worker, request, Problem("internal", "see the service's log"))
+        if worker is not None:
+            worker.figures.statuses[response.status_code] += 1
+        return response
+
+    return guarded
+
+
+async def _bounded(worker: Worker | None, handler: Handler, request: Request) -> Response:
+    """Run a handler unless too many requests are open already."""
+    if worker is None:
+        return await handler(request)
+    if worker.open >= worker.settings.open_max:
+        raise Problem("overloaded", f"{worker.open} requests are open")
+    worker.open += 1
+    try:
+        return await handler(request)
+    finally:
+        worker.open -= 1
+
+
+def _refusal(worker: Worker | None, request: Request, problem: Problem) -> Response:
+    request_id = request.state.request_id
+    if worker is not None:
+        name = request.path_params.get("name", "")
+        worker.refused(request.url.path[:ROUTE_CHARACTERS_MAX], name, problem, request_id)
+    return Response(
+        problem.body(request_id), problem.status, problem.headers(), media_type=MEDIA_TYPE
+    )

@@ -1,0 +1,119 @@
+"""The two prediction routes: one question, or a batch whose bad rows spoil no other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bentos import contract
+from bentos.answer import feature_row
+from bentos.bodies import read_body, too_large
+from bentos.contract import Instance
+from bentos.models import Active, Loaded, Model
+from bentos.problems import Problem
+from bentos.windows import Floats
+from bentos.worker import Asked, Worker
+
+INSTANCES_A_TURN = 8  # of a batch, before other requests get theirs
+JSON = "application/json"
+
+
+async def predict(worker: Worker, request: Request) -> Response:
+    """Answer `POST /v1/models/{name}/predict`.
+
+    Raises
+    ------
+    bentos.problems.Problem
+        Whatever the request did wrong, or an overload.
+    """
+    started = time.perf_counter()
+    model, _ = worker.served(request.path_params["name"])
+    settings = worker.settings
+    body = await read_body(request, settings.body_bytes_max, settings.body_s_max)
+    await worker.lanes.turn(model.name)
+    instance = contract.read_instance(body)
+    request_id = request.state.request_id = instance.request_id or request.state.request_id
+    pinned = await _pinned(worker, model, instance)
+    _, active = worker.served(model.name)  # after the waits: the plan of this instant
+    question = contract.ask(instance, active.shape, request_id)
+    asked = worker.ask(active, question, pinned, started)
+    return Response(orjson.dumps(worker.answer(active, asked)), media_type=JSON)
+
+
+async def predict_batch(worker: Worker, request: Request) -> Response:
+    """Answer `POST /v1/models/{name}/predict_batch`: one library call a version.
+
+    Raises
+    ------
+    bentos.problems.Problem
+        Whatever the batch as a whole did wrong, or an overload.
+    """
+    started = time.perf_counter()
+    model, _ = worker.served(request.path_params["name"])
+    settings = worker.settings
+    body = await read_body(request, settings.batch_bytes_max, settings.body_s_max)
+    await worker.lanes.turn(model.name)
+    raws = contract.read_batch(body, settings.batch_instances_max)
+    _, active = worker.served(model.name)
+    batch = _Batch(worker, model, active, started)
+    for place, raw in enumerate(raws):
+        if place % INSTANCES_A_TURN == INSTANCES_A_TURN - 1:
+            await worker.lanes.turn(model.name)
+        await batch.take(place, raw, f"{request.state.request_id}.{place}")
+    answers = batch.answers(request.url.path)
+    return Response(orjson.dumps({"model": model.name, "answers": answers}), media_type=JSON)
+
+
+class _Batch:
+    """The rows of one batch: good ones wait for the library call, bad ones keep their error."""
+
+    def __init__(self, worker: Worker, model: Model, active: Active, started: float) -> None:
+        self._worker, self._model, self._active = worker, model, active
+        self._started = started
+        self._asked: list[tuple[Asked, Floats]] = []
+        self._order: list[tuple[str, Problem | None]] = []
+
+    async def take(self, place: int, raw: msgspec.Raw, request_id: str) -> None:
+        """Read one row."""
+        body_bytes_max = self._worker.settings.body_bytes_max
+        text = memoryview(raw)
+        try:
+            if len(text) > body_bytes_max:
+                raise too_large(body_bytes_max)
+            instance = contract.read_instance(text)
+            request_id = instance.request_id or request_id
+            pinned = await _pinned(self._worker, self._model, instance)
+            question = contract.ask(instance, self._active.shape, request_id)
+            asked = self._worker.ask(self._active, question, pinned, self._started, row=place)
+            self._asked.append((asked, feature_row(question)))
+            self._order.append((request_id, None))
+        except Problem as problem:
+            self._order.append((request_id, problem))
+
+    def answers(self, route: str) -> list[dict[str, Any]]:
+        """Return answers and errors in the order of the rows."""
+        answered = iter(self._worker.answer_rows(self._active, self._asked))
+        told = []
+        for request_id, problem in self._order:
+            said = next(answered) if problem is None else problem
+            if isinstance(said, Problem):
+                self._worker.refused(route, self._model.name, said, request_id)
+                told.append({"request_id": request_id, "error": said.document()})
+            else:
+                told.append(said)
+        return told
+
+
+async def _pinned(worker: Worker, model: Model, instance: Instance) -> Loaded | None:
+    if instance.pin_version is None:
+        return None
+    loaded = model.loaded.get(instance.pin_version)
+    if loaded is not None:
+        return loaded
+    return await asyncio.to_thread(worker.pool.pinned, model, instance.pin_version)

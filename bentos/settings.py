@@ -1,0 +1,98 @@
+"""The served model's settings, all from the environment: a Bento has no other way in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BUNDLED = Path(__file__).resolve().parents[1] / "models"
+
+
+def _env(name: str) -> AliasChoices:
+    return AliasChoices(name, name.lower())
+
+
+class ServingSettings(BaseSettings):
+    """How one worker serves; `RATCHET_SERVING__NAME` in the environment, except where named."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RATCHET_SERVING__", frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    home: Path = Field(
+        default=Path("var"),
+        validation_alias=_env("RATCHET_HOME"),
+        description="The home folder: logs go to HOME/predictions.",
+    )
+    serving_dir: Path | None = Field(
+        default=None,
+        validation_alias=_env("RATCHET_SERVING_DIR"),
+        description="The folder of plans and versions that workers watch; else the Bento's own.",
+    )
+    tracking_uri: str = Field(
+        default="",
+        validation_alias=_env("MLFLOW_TRACKING_URI"),
+        description="Where plan changes are written first, if it is an HTTP address.",
+    )
+    predict_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=_env("RATCHET_PREDICT_TOKEN"),
+        description="Needed for predictions where set; obligatory off the loopback.",
+    )
+    admin_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=_env("RATCHET_ADMIN_TOKEN"),
+        description="Needed to change traffic; else HOME/secrets/admin-token holds one.",
+    )
+    models: tuple[str, ...] = Field(default=(), description="Serve these alone; empty: all.")
+    poll_s: float = Field(default=0.5, gt=0, le=60, description="Seconds between two looks.")
+    retry_s: float = Field(default=30, gt=0, description="When a failed version is tried again.")
+    body_bytes_max: int = Field(default=65_536, ge=1_024, description="Body of one question.")
+    batch_bytes_max: int = Field(default=2_097_152, ge=1_024, description="Body of a batch.")
+    batch_instances_max: int = Field(default=200, ge=1, le=1_000, description="Rows of a batch.")
+    body_s_max: float = Field(
+        default=1.5, gt=0, lt=2, description="Time for a body; under BentoML's own 2 s."
+    )
+    open_max: int = Field(default=256, ge=1, description="Requests open in one worker.")
+    waiting_max: int = Field(default=64, ge=1, description="Requests waiting per model.")
+    waiting_s_max: float = Field(default=0.5, gt=0, le=2, description="Longest wait for a turn.")
+    shadow_waiting_max: int = Field(default=1_000, ge=1, description="Shadow rows waiting.")
+    log_flush_s: float = Field(default=0.5, gt=0, le=10, description="What a kill -9 may lose.")
+    log_file_bytes_max: int = Field(default=67_108_864, ge=65_536, description="Rotate at.")
+    log_waiting_max: int = Field(default=100_000, ge=100, description="Records kept when stuck.")
+    log_keep_days: int = Field(default=365, ge=1, description="Older log files are deleted.")
+    outside_range: Literal["warn", "refuse"] = Field(
+        default="warn", description="A value outside the training range."
+    )
+    stale: Literal["warn", "refuse"] = Field(
+        default="warn", description="as_of later than the last close by more than valid_for_s."
+    )
+    cache_answers: int = Field(default=0, ge=0, le=100_000, description="Answers kept; 0: off.")
+    model_bytes_max: int = Field(
+        default=268_435_456, ge=1, description="Model texts in memory; the plan's always stay."
+    )
+    lag_s_max: float = Field(default=0.5, gt=0, description="Event-loop lag of a ready worker.")
+
+    @property
+    def folder(self) -> Path:
+        """The folder that workers watch."""
+        folder = self.serving_dir or (self.home / "serving")
+        return folder if any(folder.glob("*/plan.json")) else BUNDLED
+
+
+def load_settings() -> ServingSettings:
+    """Return the settings of this process; an empty variable counts as not set.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If one cannot be used; the message names the variable and its limits.
+    """
+    empty = [k for k, v in os.environ.items() if k.startswith("RATCHET_") and not v]
+    for name in empty:
+        del os.environ[name]
+    return ServingSettings()
