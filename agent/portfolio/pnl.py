@@ -28,6 +28,7 @@ from agent.portfolio.lots import (
     Position,
     PositionState,
     apply_fill,
+    plain,
 )
 
 Slot = tuple[str, str]  # (key, product): what the broker nets
@@ -67,8 +68,8 @@ class Tally:
     ) -> Tally:
         """Return the sum."""
         return Tally(
-            self.gross + gross,
-            self.day_gross + day_gross,
+            plain(self.gross + gross),
+            plain(self.day_gross + day_gross),
             self.charges + charges,
             self.closed_quantity + closed_quantity,
             self.round_trips + round_trips,
@@ -162,7 +163,7 @@ def on_fill(portfolio: Portfolio, fill: Fill) -> tuple[Portfolio, tuple[Closed, 
     after = charges_on(rates, fill.transaction, value.numerator, value.denominator)
     orders = dict(portfolio.orders)
     orders[fill.order_id] = OrderTally(
-        int(value) if value.denominator == 1 else value,
+        plain(value),
         before.quantity + fill.quantity,
         after,
         (*before.trades, fill.trade_id),
@@ -343,8 +344,8 @@ def with_position(portfolio: Portfolio, slot: Slot, position: Position | None) -
     return replace(
         portfolio,
         positions=positions,
-        unrealised=unrealised,
-        guarded=guarded,
+        unrealised=plain(unrealised),
+        guarded=plain(guarded),
         exit_charges=exit_charges,
     )
 
