@@ -126,13 +126,8 @@ class Market:
         self.ticks_per_day = ticks_per_day
         self.keys = tuple(sorted(source.candles))
         self._dump = dump or {}
-        day_like = source.interval == "day"
-        clock = paths.u_shaped_clock(paths.DAY_STEPS) if day_like else None
-        self._library = paths.draw_library(
-            seed,
-            walks=paths.DAY_WALKS if day_like else paths.CANDLE_WALKS,
-            clock=paths.flat_clock(paths.CANDLE_STEPS) if clock is None else clock,
-        )
+        library = paths.day_library if source.interval == "day" else paths.candle_library
+        self._library = library(seed)
         self._candles = {key: self._on_grid(key, source.candles[key]) for key in self.keys}
         self._base = self._name_them()
         self._tapes: OrderedDict[tuple[str, date], _Drawn] = OrderedDict()

@@ -15,6 +15,7 @@ the high and the low; then the tick grid. Draws come from the generator that is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from agent.paper.extra import numpy as np
@@ -100,6 +101,18 @@ def draw_library(seed: int, *, walks: int, clock: Floats) -> Library:
             kept.append(drawn)
     x, y, log_range = (np.concatenate(column) for column in zip(*shapes, strict=True))
     return Library(seed, clock, x, y, log_range, np.concatenate(kept) if keep else None)
+
+
+@lru_cache(maxsize=2)
+def day_library(seed: int) -> Library:
+    """Return the walks for day candles: 1,500 steps on a U-shaped clock."""
+    return draw_library(seed, walks=DAY_WALKS, clock=u_shaped_clock(DAY_STEPS))
+
+
+@lru_cache(maxsize=2)
+def candle_library(seed: int) -> Library:
+    """Return the walks for shorter candles: 256 steps of equal weight."""
+    return draw_library(seed, walks=CANDLE_WALKS, clock=flat_clock(CANDLE_STEPS))
 
 
 def trailing_log_ranges(log_ranges: Floats) -> Floats:

@@ -157,7 +157,7 @@ def _epoch_ms(column: Any, file: Path) -> Any:
     except pa.ArrowInvalid:
         column = pa.compute.cast(column, pa.timestamp("ms"), safe=False)
         kind = column.type
-    if pa.types.is_integer(kind):
+    if pa.types.is_integer(kind) or pa.types.is_null(kind):
         return column.cast(pa.int64())
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("ms"))
