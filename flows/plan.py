@@ -1,40 +1,26 @@
-"""The traffic plan as a document: who answers, who is tried, who only listens, and its history.
+"""The traffic plan as the registry keeps it: documents in, documents out, errors of ours.
 
-Pure. The registry keeps it in one tag and writes it in one call; serving mirrors it.
-
-    {"model": "sample", "revision": 3, "champion": 1, "challengers": {"2": 0.2}, "shadows": [3],
-     "salt": "…",
-     "history": [{"revision", "champion", "challengers", "shadows", "who", "why", "at"}]}
+Pure. What a plan is, how it splits and how it changes is `bentos.traffic`'s business, because the
+served model changes plans, too; this file only speaks the pipeline's language.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import Refused, SettingRefused
+from bentos import traffic
+from bentos.traffic import Note
 
-# registered_model_tags.value is VARCHAR(5000) in MLflow's PostgreSQL schema, whatever its own
-# validation (100,000) says; SQLite would hide it until the day one moves.
-CHARACTERS_MAX = 4800
-WHY_CHARACTERS_MAX = 300
-TRIED_WEIGHT_MAX = 1.0
+__all__ = ["CHARACTERS_MAX", "Note", "PlanMoved", "encoded", "expect_revision", "next_plan"]
+
+CHARACTERS_MAX = traffic.PLAN_CHARACTERS_MAX
 
 
 class PlanMoved(Refused):
     """Another writer was first: the plan's revision is not the one that was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Who changed a plan, why, and when (ISO 8601 with offset)."""
-
-    who: str
-    why: str
-    at: str
 
 
 def next_plan(
@@ -62,26 +48,19 @@ def next_plan(
     agent.errors.SettingRefused
         If a version is unknown or named twice, or the weights are not shares of one whole.
     """
-    parts = _checked(wanted, known)
-    salt = str(wanted.get("salt") or (current or {}).get("salt") or _salt(model))
-    same = {**parts, "salt": salt}
-    if current and all(current.get(key) == value for key, value in same.items()):
-        return dict(current)
-    revision = int(current["revision"]) + 1 if current else 1
-    entry = {"revision": revision, **parts, "who": note.who, "at": note.at}
-    entry["why"] = note.why[:WHY_CHARACTERS_MAX]
-    history = [*(current["history"] if current else []), entry]
-    plan = {"model": model, "revision": revision, **parts, "salt": salt, "history": history}
-    while len(encoded(plan)) > CHARACTERS_MAX and len(history) > 2:
-        history.pop(0)
-    if len(encoded(plan)) > CHARACTERS_MAX:
+    try:
+        before = traffic.parse_plan(current, model=model) if current else None
+        split = traffic.parse_split(wanted)
+        salt = wanted.get("salt") or None
+        after = traffic.next_plan(before, split, model=model, note=note, known=known, salt=salt)
+    except traffic.PlanRefused as fault:
         raise SettingRefused(
-            "traffic plan",
-            given=f"{len(encoded(plan))} characters",
-            allowed=f"at most {CHARACTERS_MAX}",
-            fix="name fewer challengers and shadows",
-        )
-    return plan
+            f"traffic plan of {model}, {fault.field}",
+            given=fault.found,
+            allowed=fault.expected,
+            fix="mend the plan",
+        ) from fault
+    return dict(current) if current and after is before else after.document()
 
 
 def encoded(plan: Mapping[str, Any]) -> str:
@@ -103,36 +82,3 @@ def expect_revision(current: Mapping[str, Any] | None, expected: int | None) -> 
             f"the plan is at revision {found}, not {expected}: another writer was first; "
             "read it again and decide anew"
         )
-
-
-def _salt(model: str) -> str:
-    # Deterministic: a demo repeated from nothing splits the same way.
-    return hashlib.sha256(f"ratchet:{model}".encode()).hexdigest()[:16]
-
-
-def _checked(wanted: Mapping[str, Any], known: Collection[int]) -> dict[str, Any]:
-    try:
-        champion = int(wanted["champion"])
-        challengers = {
-            str(int(v)): float(w) for v, w in dict(wanted.get("challengers") or {}).items()
-        }
-        shadows = [int(v) for v in wanted.get("shadows") or []]
-    except (KeyError, TypeError, ValueError) as fault:
-        raise _refused(f"{type(fault).__name__}: {fault}", "champion, challengers, shadows") from (
-            fault
-        )
-    named = [champion, *map(int, challengers), *shadows]
-    for version in named:
-        if version not in known:
-            raise _refused(f"version {version}", f"one of {sorted(known)}")
-        if named.count(version) > 1:
-            raise _refused(f"version {version} twice", "each version in one part only")
-    if not all(0.0 < weight <= TRIED_WEIGHT_MAX for weight in challengers.values()):
-        raise _refused(f"challengers {challengers}", "weights above 0 and at most 1")
-    if sum(challengers.values()) > TRIED_WEIGHT_MAX + 1e-9:
-        raise _refused(f"challengers {challengers}", "weights that sum to at most 1")
-    return {"champion": champion, "challengers": challengers, "shadows": shadows}
-
-
-def _refused(given: str, allowed: str) -> SettingRefused:
-    return SettingRefused("traffic plan", given=given, allowed=allowed, fix="mend the plan")
