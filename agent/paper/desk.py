@@ -236,7 +236,7 @@ class Desk:
 
     def _enter(self, record: Record, now_ms: int) -> None:
         board, order = self._board(record), record.order
-        others = [one for one in self.pending() if one is not record]
+        others = [one for one in self.pending() if one.exchange_ms is not None]  # those before it
         why = "" if record.square_off else rejection(record, board, self.books, others, now_ms)
         if order is None or why:
             if order is not None:
