@@ -99,6 +99,8 @@ def test_a_trade_after_its_candle_is_out_gives_its_shares_to_the_next() -> None:
     (candle,) = b.timer(ms("09:17:01"))
     assert ohlcv(candle) == (101, 101, 101, 101, 6)
     assert b.late_trades == 1
+    (after,) = b.timer(ms("09:18:01"))
+    assert after.volume == 0  # once, not with every candle from then on
 
 
 def test_a_tick_a_second_late_is_as_good_as_the_timer() -> None:

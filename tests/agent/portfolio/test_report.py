@@ -81,6 +81,11 @@ def test_a_delivery_sale_pays_the_depository_once_a_scrip() -> None:
     assert report.dp_charges == 1_534
     assert report.net == report.total.net - 1_534
     assert daily_report(*day()).dp_charges == 0
+    _, same_day = on_fill(
+        on_fill(Portfolio(bought.on), bought)[0],
+        replace(bought, trade_id="s", order_id="s", transaction="SELL"),
+    )
+    assert daily_report(Portfolio(bought.on), same_day).dp_charges == 0  # never delivered
 
 
 def test_a_day_without_a_trade_has_a_report() -> None:

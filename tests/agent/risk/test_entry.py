@@ -297,6 +297,17 @@ def test_the_broker_s_margin_counts_and_our_own_orders_on_top() -> None:
     assert decide_entry(rest, proposal(n=1, margin=200_00), rules).quantity == 35  # type: ignore[union-attr]
 
 
+def test_without_the_broker_s_figures_ours_stand_in_by_product() -> None:
+    rules = wide(total=200_000, fallback_mis=50, fallback_carry=100, quantity=500)
+    for product, taken in (("MIS", 50_000), ("CNC", 100_000)):  # of 100 shares at Rs 1000
+        book = entered(open_book(ON), proposal(product=product), wide())
+        answer = decide_entry(book, proposal(n=1), rules)
+        assert isinstance(answer, Sized)
+        assert (answer.bound, answer.quantity) == ("margin", (200_000 - taken) // 500)
+    odd = decide_entry(open_book(ON), proposal(at="100.05", stop="99"), wide(fallback_mis=33))
+    assert odd.margin_per_share == 3302  # 3301.65 paise, rounded up  # type: ignore[union-attr]
+
+
 def test_a_reserve_is_made_once_and_of_something() -> None:
     from agent.errors import Broken
 
