@@ -5,6 +5,7 @@ Opens the files, prints the lines. What they say is decided in agent/trailing.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -16,6 +17,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +29,10 @@ from agent.errors import EnvironmentRefused, SettingRefused
 if TYPE_CHECKING:
     from agent.trailing.picture import Drawing
     from agent.trailing.plan import Plan
+    from agent.trailing.policy import Policy
     from agent.trailing.replay import Line, PlanAt
+
+Opened = tuple[str, Iterator[str]]  # a file's header line, and all its lines, lazily
 
 
 class SideName(StrEnum):
@@ -66,7 +71,7 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(  # noqa: PLR0913, PLR0917  (one parameter an option: this is the command line)
-    policy: Annotated[Path, typer.Option(help="Policy file, TOML.")],
+    policy: Annotated[Path, typer.Option(help="Policy file, TOML, or a preset's name.")],
     side: Annotated[SideName, typer.Option(help="Side of the position.")],
     entry: Annotated[str, typer.Option(help="Average entry price, rupees.")],
     tick_size: Annotated[str, typer.Option(help="Price grid of the instrument, rupees: 0.05.")],
@@ -109,19 +114,28 @@ def replay(  # noqa: PLR0913, PLR0917  (one parameter an option: this is the com
     request = Request(policy, side, entry, tick_size, qty, atr, atr_period, bar, budget)
     os.environ["RATCHET_HOME"] = str(home)  # nothing is written but the log of a bug of ours
     picture = None if plot is None else Picture(plot)
-    if ticks is not None and candles is None:
-        _refuse_beside("--ticks", {"--path": path})
-        lines, plan = _tick_lines(request, ticks, picture)
-    elif candles is not None and ticks is None:
-        _refuse_beside("--candles", {"--budget": budget})
-        lines, plan = _candle_lines(request, candles, path or PathName.PESSIMISTIC, picture)
-    else:
-        raise SettingRefused(
-            "--ticks, --candles",
-            given="both" if ticks is not None else "neither",
-            allowed="exactly one of them",
-            fix="give --ticks FILE or --candles FILE",
-        )
+    with contextlib.ExitStack() as files:
+        if ticks is not None and candles is None:
+            _refuse_beside("--ticks", {"--path": path})
+            lines, plan = _tick_lines(request, _open_lines(ticks, files), ticks.name, picture)
+        elif candles is not None and ticks is None:
+            _refuse_beside("--candles", {"--budget": budget})
+            wanted = (path or PathName.PESSIMISTIC).value
+            opened = _open_lines(candles, files)
+            lines, plan = _candle_lines(request, opened, candles.name, wanted, picture)
+        else:
+            raise SettingRefused(
+                "--ticks, --candles",
+                given="both" if ticks is not None else "neither",
+                allowed="exactly one of them",
+                fix="give --ticks FILE or --candles FILE",
+            )
+        _write(lines, plan, picture, as_json=as_json, explain=explain)
+
+
+def _write(
+    lines: Iterator[Line], plan: Plan, picture: Picture | None, *, as_json: bool, explain: bool
+) -> None:
     write = _print_json if as_json else _print_row
     for line in lines:
         if line.event == "note":
@@ -138,7 +152,7 @@ def replay(  # noqa: PLR0913, PLR0917  (one parameter an option: this is the com
 
 
 def _tick_lines(
-    request: Request, path: Path, picture: Picture | None
+    request: Request, opened: Opened, name: str, picture: Picture | None
 ) -> tuple[Iterator[Line], Plan]:
     from agent.trailing.atr import TickBars, bar_length_ms
     from agent.trailing.replay import TickReplay
@@ -146,20 +160,20 @@ def _tick_lines(
 
     plan_at, tick = _plan_at(request)
     bars = TickBars(bar_length_ms(request.bar), request.atr_period)
-    header, lines = _open_lines(path)
+    header, lines = opened
     run = TickReplay(
         plan_at,
-        tick_rows(lines, Grid(tick), source=path.name),
+        tick_rows(lines, Grid(tick), source=name),
         bars=None if has_column(header, "atr") else bars,
         modifications=request.budget,
-        source=path.name,
+        source=name,
         watch=None if picture is None else picture.trace.add,
     )
     return run.lines(), run.plan
 
 
 def _candle_lines(
-    request: Request, file: Path, path: PathName, picture: Picture | None
+    request: Request, opened: Opened, name: str, path: str, picture: Picture | None
 ) -> tuple[Iterator[Line], Plan]:
     from agent.trailing.atr import Wilder
     from agent.trailing.replay_candles import CandleReplay
@@ -167,13 +181,13 @@ def _candle_lines(
 
     plan_at, tick = _plan_at(request)
     wilder = Wilder(request.atr_period)
-    header, lines = _open_lines(file)
+    header, lines = opened
     run = CandleReplay(
         plan_at,
-        candle_rows(lines, Grid(tick), source=file.name),
+        candle_rows(lines, Grid(tick), source=name),
         wilder=None if has_column(header, "atr") else wilder,
-        path=path.value,
-        source=file.name,
+        path=path,
+        source=name,
         watch=None if picture is None else picture.trace.add,
     )
     return run.lines(), run.plan
@@ -182,13 +196,9 @@ def _candle_lines(
 def _plan_at(request: Request) -> tuple[PlanAt, Decimal]:
     """Return what makes the plan once the file's first rows are known, and the tick size."""
     from agent.market.instruments import Side
-    from agent.trailing.policy import Policy, plan_for
+    from agent.trailing.policy import plan_for
 
-    try:
-        text = request.policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise _no_file("--policy", request.policy, fault) from fault
-    policy = Policy.parse(text, source=request.policy.name)
+    policy = _policy(request.policy)
     entry, tick = _price("--entry", request.entry), _price("--tick-size", request.tick_size)
     given = None if request.atr is None else _price("--atr", request.atr)
     side = Side.LONG if request.side is SideName.LONG else Side.SHORT
@@ -208,28 +218,43 @@ def _plan_at(request: Request) -> tuple[PlanAt, Decimal]:
     return plan_at, tick
 
 
-def _open_lines(path: Path) -> tuple[str, Iterator[str]]:
+def _policy(path: Path) -> Policy:
+    """Read a policy file, or one of the presets by its name."""
+    from agent.trailing.policy import Policy
+    from agent.trailing.presets import PRESETS
+
+    if str(path) in PRESETS and not path.exists():
+        packaged = resources.files("agent.trailing.presets") / f"{path}.toml"
+        return Policy.parse(packaged.read_text(encoding="utf-8"), source=f"{path}.toml")
+    try:
+        return Policy.parse(path.read_text(encoding="utf-8"), source=path.name)
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SettingRefused(
+            f"--policy {path}",
+            given=getattr(fault, "strerror", None) or str(fault),
+            allowed=f"a TOML file, or one of {', '.join(PRESETS)}",
+            fix="check the name",
+        ) from fault
+
+
+def _open_lines(path: Path, files: contextlib.ExitStack) -> Opened:
     """Open a file (`-`: stdin) and return its header line, and all its lines, lazily."""
     try:
         # Bytes that are no UTF-8 become characters that no number has: their line is refused.
         source = (
             sys.stdin
             if str(path) == "-"
-            else path.open(encoding="utf-8-sig", errors="replace", newline="")
+            else files.enter_context(path.open(encoding="utf-8-sig", errors="replace", newline=""))
         )
         header = source.readline()
     except OSError as fault:
-        raise _no_file("--ticks or --candles", path, fault) from fault
+        raise SettingRefused(
+            f"--ticks or --candles {path}",
+            given=fault.strerror or str(fault),
+            allowed="a file that can be read",
+            fix="check the name",
+        ) from fault
     return header, itertools.chain([header], source)
-
-
-def _no_file(option: str, path: Path, fault: Exception) -> SettingRefused:
-    return SettingRefused(
-        f"{option} {path}",
-        given=getattr(fault, "strerror", None) or str(fault),
-        allowed="a file that can be read, UTF-8",
-        fix="check the name",
-    )
 
 
 def _price(option: str, text: str) -> Decimal:

@@ -25,6 +25,8 @@ from agent.trailing.screen import RUN, RUN_DELAYED, WHY, Screen, judge, open_scr
 
 Ticks = int | Fraction
 
+FORMULA, VOLATILITY, LOCK, MAX_DISTANCE = "", "volatility", "lock", "max_distance"
+TIGHTEN, MIN_GAP = "tighten_on_flip", "min_gap"
 HELD, TRAIL, EXIT, REJECTED, IGNORED = "held", "trail", "exit", "rejected", "ignored"
 
 
@@ -119,8 +121,8 @@ class Move:
     candidate : Fraction or None, ticks
         The stop before guards and rounding; None where it could not be computed.
     bound_by : str
-        The guard that decided the stop: "" (none), "volatility", "lock", "max_distance",
-        "tighten_on_flip", "min_gap", or "ratchet" where the stop in force was better.
+        The guard that decided the stop: `FORMULA` (none), `VOLATILITY`, `LOCK`, `MAX_DISTANCE`,
+        `TIGHTEN` or `MIN_GAP`.
     """
 
     stop_before: int
@@ -345,22 +347,33 @@ def stop_after(
     """
     if move < rules.activation or not rules.stop_ready or (turned and not rules.tighten_ready):
         return stop, True
-    level = ceil_ticks(*candidate(rules, move, gauge))
+    level, bound = guarded(rules, move, signed, gauge, turned)
+    better = level > rules.sign * stop
+    return (rules.sign * level if better else stop), bound is not MIN_GAP
+
+
+def guarded(
+    rules: Rules, move: Ticks, signed: Ticks, gauge: Gauge | None, turned: bool
+) -> tuple[int, str]:
+    """Return the signed stop after all guards, on the grid, and the guard that decided it."""
+    top, over = candidate(rules, move, gauge)
+    level, bound = ceil_ticks(top, over), FORMULA
+    if gauge is not None and gauge.ratio != gauge.ratio_over:
+        bound = VOLATILITY
     if rules.lock_from is not None and move >= rules.lock_from and level < rules.lock_ticks:
-        level = rules.lock_ticks
+        level, bound = rules.lock_ticks, LOCK
     farthest = rules.max_distance
-    if turned and rules.tighten >= 0 and not 0 <= farthest <= rules.tighten:
+    tight = turned and rules.tighten >= 0 and not 0 <= farthest <= rules.tighten
+    if tight:
         farthest = rules.tighten
     if farthest >= 0:
         near = ceil_ticks(rules.entry + move - farthest, rules.units)
-        level = max(level, near)
+        if level < near:
+            level, bound = near, TIGHTEN if tight else MAX_DISTANCE
     limit = signed - rules.gap_ticks
     if type(limit) is not int:
         limit = ceil_ticks(limit, 1)
-    settled = level <= limit
-    if not settled:
-        level = limit
-    return (rules.sign * level if level > rules.sign * stop else stop), settled
+    return (limit, MIN_GAP) if level > limit else (level, bound)
 
 
 def target_after(rules: Rules, target: int, move: Ticks) -> int:
@@ -391,11 +404,12 @@ def _frozen(plan: Plan, signal: int | None) -> bool:
 
 
 def _explain(before: TrailState, after: TrailState, price: Ticks) -> Move:
-    rules = after.rules
-    value = None
-    bound = ""
+    rules, value, bound = after.rules, None, FORMULA
     if after.stop != before.stop:
-        bound, value = _bound(after)
+        turned = after.signal == -1
+        _, bound = guarded(rules, after.move, rules.sign * price, after.gauge, turned)
+        top, over = candidate(rules, after.move, after.gauge)
+        value = rules.sign * Fraction(top) / over
     return Move(
         stop_before=before.stop,
         stop=after.stop,
@@ -410,18 +424,3 @@ def _explain(before: TrailState, after: TrailState, price: Ticks) -> Move:
         candidate=value,
         bound_by=bound,
     )
-
-
-def _bound(after: TrailState) -> tuple[str, Fraction]:
-    """Return which guard decided the stop, the last that changed it, and the candidate."""
-    rules, move, gauge = after.rules, after.move, after.gauge
-    top, over = candidate(rules, move, gauge)
-    level = ceil_ticks(top, over)
-    bound = "volatility" if gauge is not None and gauge.ratio != gauge.ratio_over else ""
-    if rules.lock_from is not None and move >= rules.lock_from and level < rules.lock_ticks:
-        level, bound = rules.lock_ticks, "lock"
-    if rules.sign * after.stop > level:
-        bound = "tighten_on_flip" if after.signal == -1 and rules.tighten >= 0 else "max_distance"
-    elif rules.sign * after.stop < level:
-        bound = "min_gap"
-    return bound, rules.sign * Fraction(top) / over
