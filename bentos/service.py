@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import bentoml
@@ -30,7 +31,19 @@ PR_SET_PDEATHSIG = 1
 HEARTBEAT_S = 0.1
 LAG_MEMORY = 0.9  # a stall of 1 s keeps a worker out of traffic for about a second
 
+PACKAGES = (
+    *("bentoml", "fastapi", "httptools", "lightgbm", "msgspec", "numpy", "orjson"),
+    *("pydantic-settings", "uvloop"),
+)
+
 gate = Gate()
+
+
+def _image() -> bentoml.images.Image:
+    """Return what a container installs; pinned, not locked: locking needs the network."""
+    pinned = [f"{name}=={metadata.version(name)}" for name in PACKAGES]
+    image = bentoml.images.Image(python_version="3.11", lock_python_packages=False)
+    return image.system_packages("libgomp1").python_packages(*pinned)
 
 
 @bentoml.service(
@@ -40,6 +53,7 @@ gate = Gate()
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
+    image=_image(),
 )
 @bentoml.asgi_app(build_app(gate), path="/")
 class ModelServingPipeline:

@@ -1,0 +1,81 @@
+"""`ratchet serve`: the released models on this machine, until a signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.console import tell
+from agent.errors import EnvironmentRefused
+from agent.home import DEFAULT_HOME
+
+LOOK_S = 0.2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("serve")(serve)
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 13000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    host: Annotated[
+        str, typer.Option(help="Address; off the loopback both tokens are needed.")
+    ] = "127.0.0.1",
+    model: Annotated[
+        list[str] | None, typer.Option(help="Serve this model alone. May be repeated.")
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written once it is ready: JSON with url and pid.")
+    ] = None,
+    home: Annotated[Path, typer.Option(help="Folder of all state.")] = DEFAULT_HOME,
+) -> None:
+    """Serve the latest release; stop with Ctrl-C or SIGTERM.
+
+    Example: ratchet serve --home var --port 13000 --workers 2
+    """
+    from flows.home import Home
+
+    opened = Home.open(home)
+    from flows import deploy
+    from flows.children import Children
+    from flows.home import process_environment
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    options = deploy.ServeOptions(port, workers, host, tuple(model or ()))
+    environment = process_environment(opened)
+    with Children(environment, opened.logs, grace_s=deploy.STOP_S) as children:
+        server = deploy.start(children, opened, options, stop=stop)
+        follower = deploy.Follower(opened)
+        follower.start()
+        _ready(ready_file, server.url)
+        tell(f"serving {deploy.released(opened).tag} at {server.url} (log: {server.child.log})")
+        try:
+            while not stop.wait(LOOK_S):
+                if (why := server.child.fault()) is not None:
+                    raise EnvironmentRefused(
+                        "serve", given=why, allowed="a running server", fix="read its log"
+                    )
+        finally:
+            if ready_file is not None:
+                ready_file.unlink(missing_ok=True)
+            follower.stop()
+    tell("stopped")
+
+
+def _ready(path: Path | None, url: str) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    passing.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    passing.replace(path)
