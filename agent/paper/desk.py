@@ -74,27 +74,20 @@ class Desk:
         What was on its way to the exchange is sent again; a change or cancel on its way is lost,
         as it would be with the machine that carried it.
         """
-        for record in records:
-            self.records[record.order_id] = record
+        self.records = {record.order_id: record for record in records}
         self.trades = list(trades)
         self._orders, self._trades = len(self.records), len(self.trades)
-        for record in self.records.values():
-            record.in_flight = ""
-            if record.final:
+        for record in self.pending():
+            order = record.order
+            if order is None or order.state is State.SENT:
+                due_ms = record.placed_ms + LATENCY_MS
+                self._schedule(max(due_ms - now_ms, 0), self._entering(record))
                 continue
-            order = Order(
-                record.order_id, record.side, record.quantity, self._ticks(record, record.limit)
-            )
-            order.ioc, order.filled = record.validity == "IOC", record.filled
-            order.trigger = 0 if record.triggered else self._ticks(record, record.trigger)
-            record.order = order
-            if record.exchange_ms is None:
-                self._schedule(LATENCY_MS, self._entering(record))
-                continue
-            self._apply(record, self._board(record).book.enter(order), now_ms)
+            if record.in_flight:
+                record.in_flight, record.status = "", order.state.value
+            self._board(record).book.adopt(order)
             if record.expires_ms:
                 self._schedule(max(record.expires_ms - now_ms, 0), self._expiring(record))
-        self.notes = Notes()
 
     # requests
 

@@ -207,6 +207,12 @@ class Book:
             self._arrive(order, events)
         return events
 
+    def adopt(self, order: Order) -> None:
+        """Take back an order that stood here before a restart, as it stood."""
+        check(order.live, "only an order that stands is taken back", order=order)
+        self.orders[order.id] = order
+        self._arrivals = max(self._arrivals, order.rank)
+
     def amend(self, order: Order, terms: Terms) -> list[Event]:
         """Change an order's terms as far as its state still allows.
 

@@ -21,6 +21,7 @@ from agent.errors import EnvironmentRefused
 from agent.paper.audit import Event
 from agent.paper.books import Books, Holding, Position
 from agent.paper.desk import Notes
+from agent.paper.matching import Order, State
 from agent.paper.records import Record, Trade
 
 SCHEMA: Final = """
@@ -100,7 +101,7 @@ class Store:
         rows = self._db.execute(
             "SELECT document FROM orders WHERE day = ? ORDER BY order_id", (day,)
         )
-        return [Record(**json.loads(text)) for (text,) in rows]
+        return [_record(json.loads(text)) for (text,) in rows]
 
     def trades(self, day: str) -> list[Trade]:
         """Return a day's trades in their order."""
@@ -171,15 +172,27 @@ class Store:
 
 
 def _document(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in _RECORD_FIELDS}
+    document = {name: getattr(record, name) for name in _RECORD_FIELDS}
+    return document | {"order": None if record.order is None else asdict(record.order)}
+
+
+def _record(document: dict[str, Any]) -> Record:
+    order = document.pop("order")
+    record = Record(**document)
+    if order is not None:
+        record.order = Order(**order | {"state": State(order["state"])})
+    return record
 
 
 def _locked(path: Path) -> IO[str]:
+    lock = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as fault:
+        if lock is not None:
+            lock.close()
         raise EnvironmentRefused(
             f"exchange file {path}",
             given="in use by another exchange" if isinstance(fault, BlockingIOError) else fault,

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
@@ -14,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import requests
-from kiteconnect import KiteConnect
+from kiteconnect import KiteConnect, KiteTicker
+from twisted.internet import reactor
 
 from agent.market.sessions import IST, epoch_ms
 from agent.paper.exchange import Exchange
@@ -93,7 +96,7 @@ def write_csv(path: Path, source: CandleSet) -> Path:
 class Running:
     """An exchange in a process of its own."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     port: int
     home: Path
 
@@ -114,6 +117,14 @@ class Running:
     def get(self, path: str) -> dict[str, object]:
         return requests.get(f"{self.rest}/_paper/{path}", timeout=30).json()
 
+    @property
+    def log(self) -> str:
+        return (self.home / "stderr.log").read_text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
+
     def stop(self) -> int:
         self.process.terminate()
         return self.process.wait(20)
@@ -124,26 +135,81 @@ def start(home: Path, *arguments: str, port: int = 0) -> Running:
     ready = home / "ready.json"
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "agent", "paper", "--port", str(port), "--home", str(home)]
-    process = subprocess.Popen(
-        [*command, "--ready-file", str(ready), *arguments],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "stderr.log"
+    with log.open("a") as told:
+        process = subprocess.Popen(
+            [*command, "--ready-file", str(ready), *arguments],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+            stderr=told,
+        )
     deadline = time.monotonic() + START_DEADLINE_S
     while not ready.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise AssertionError(process.communicate()[1])
+            process.wait()
+            raise AssertionError(log.read_text())
         time.sleep(0.02)
     return Running(process, json.loads(ready.read_text())["port"], home)
 
 
-def until(condition: object, *, deadline_s: float = 15.0) -> bool:
+def until(condition: Callable[[], object], *, deadline_s: float = 15.0) -> bool:
     """Poll a condition until it holds or the deadline passes."""
     ends = time.monotonic() + deadline_s
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > ends:
             return False
         time.sleep(0.005)
     return True
+
+
+class Ticker:
+    """The official ticker on the one reactor of the test process; it keeps all that comes."""
+
+    def __init__(self, root: str, *, token: str = "paper") -> None:
+        self.kite = KiteTicker("paper", token, root=root)
+        self.ticks: list[list[dict]] = []
+        self.updates: list[dict] = []
+        self.texts: list[dict] = []
+        self.errors: list[tuple] = []
+        self.heartbeats = 0
+        self.opened = threading.Event()
+        self.kite.on_connect = lambda *_: self.opened.set()
+        self.kite.on_ticks = lambda _, ticks: self.ticks.append(ticks)
+        self.kite.on_order_update = lambda _, update: self.updates.append(update)
+        self.kite.on_error = lambda *error: self.errors.append(error[1:])
+        self.kite.on_message = self._message
+        self._call(self.kite.connect, threaded=True)
+
+    def subscribe(self, tokens: list[int], mode: str) -> None:
+        assert self.opened.wait(15)
+        self._call(self.kite.subscribe, tokens)
+        self._call(self.kite.set_mode, mode, tokens)
+
+    def unsubscribe(self, tokens: list[int]) -> None:
+        self._call(self.kite.unsubscribe, tokens)
+
+    def send(self, text: str) -> None:
+        self._call(lambda: self.kite.ws.sendMessage(text.encode()))
+
+    def now(self) -> int:
+        """Return the last instant that the exchange has told."""
+        clocks = [text["data"]["now"] for text in self.texts if text["type"] == "paper_clock"]
+        return clocks[-1] if clocks else 0
+
+    def close(self) -> None:
+        self._call(self.kite.close)
+
+    def _message(self, _: object, payload: bytes, is_binary: bool) -> None:
+        if not is_binary:
+            self.texts.append(json.loads(payload))
+        elif len(payload) == 1:
+            self.heartbeats += 1
+
+    @staticmethod
+    def _call(function: Callable[..., object], *arguments: object, **named: object) -> None:
+        if reactor.running:
+            reactor.callFromThread(function, *arguments, **named)
+        else:
+            function(*arguments, **named)
+            assert until(lambda: reactor.running)

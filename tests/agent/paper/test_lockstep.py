@@ -1,0 +1,133 @@
+"""Lock-step over real sockets: who holds the clock, where it stands, and that a run repeats."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+import requests
+from kiteconnect.exceptions import KiteException
+
+from tests.agent.paper.lab import DAY, Running, at, start
+
+ORDER = {"variety": "regular", "exchange": "NSE", "product": "MIS"}
+
+
+def test_the_clock_stands_until_every_client_has_acknowledged(moving: Running) -> None:
+    opens = at("09:15")
+    assert moving.get("clock")["now"] == opens
+    one, two = moving.post("join"), moving.post("join")
+    assert one["now"] == two["now"] == opens
+    assert moving.post("ack", client=one["client"], through=opens) == {"now": opens}
+    assert moving.post("ack", client=two["client"], through=opens) == {"now": opens + 15_000}
+    # beyond an instant: it lets the clock run through that time, too
+    assert moving.post("ack", client=one["client"], through=at("09:20")) == {"now": opens + 15_000}
+    assert moving.post("ack", client=two["client"], through=at("09:16")) == {"now": at("09:16:15")}
+    assert moving.post("leave", client=two["client"])["now"] == at("09:20:15")
+    assert moving.post("ack", through=at("09:20:15"))["now"] == at("09:20:30")  # the only one
+
+
+def test_a_wake_is_an_instant_of_its_own(moving: Running) -> None:
+    now = moving.post("join")["now"]
+    wake = now + 1_234
+    assert moving.post("ack", through=now, wake=wake)["now"] == wake
+    assert moving.post("ack", through=wake)["now"] == now + 15_000
+
+
+def test_what_an_ack_must_be(moving: Running) -> None:
+    assert moving.post("ack", through=1)["error_type"] == "InputException"  # nobody has joined
+    one, two = moving.post("join")["client"], moving.post("join")["client"]
+    assert one != two
+    assert "name one" in moving.post("ack", through=1)["message"]
+    assert "through" in moving.post("ack", client=one)["message"]
+    assert "through" in moving.post("ack", client=one, through="soon")["message"]
+
+
+def test_a_web_page_may_not_drive_the_clock(standing: Running) -> None:
+    answer = requests.post(
+        standing.rest + "/_paper/join", headers={"Origin": "http://evil.example"}, timeout=10
+    )
+    assert answer.status_code == 403
+
+
+def trade_a_run(running: Running, seed: int) -> list[object]:
+    """Trade at random but seeded through every session; return what the exchange answered."""
+    rng = random.Random(seed)
+    kite, heard = running.kite(), []
+    now = running.post("join")["now"]
+    while True:
+        for _ in range(rng.randrange(3)):
+            symbol = rng.choice(["AAA", "BBB", "CCC"])
+            last = kite.ltp(f"NSE:{symbol}")[f"NSE:{symbol}"]["last_price"]
+            side = rng.choice(["BUY", "SELL"])
+            kind = rng.choice(["MARKET", "LIMIT", "SL"])
+            away = rng.randrange(1, 20) * 0.05 * (1 if side == "BUY" else -1)
+            trigger = round(round((last + away) * 20) / 20, 2)
+            price = round(trigger + (0.5 if side == "BUY" else -0.5), 2)
+            prices = {"MARKET": {"market_protection": -1}, "LIMIT": {"price": price},
+                      "SL": {"price": price, "trigger_price": trigger}}[kind]  # fmt: skip
+            try:
+                heard.append(
+                    kite.place_order(**ORDER, tradingsymbol=symbol, transaction_type=side,
+                                     quantity=rng.randrange(1, 900), order_type=kind, **prices)
+                )  # fmt: skip
+            except KiteException as refused:
+                heard.append(str(refused))
+        live = [row for row in kite.orders() if row["status"] in {"OPEN", "TRIGGER PENDING"}]
+        if live and rng.random() < 0.5:
+            chosen = rng.choice(live)
+            try:
+                kite.modify_order("regular", chosen["order_id"], order_type="MARKET",
+                                  market_protection=-1)  # fmt: skip
+            except KiteException as refused:
+                heard.append(str(refused))
+        through = now + rng.randrange(1, 3_000_000)
+        now = running.post("ack", through=through, wake=through + 7)["now"]
+        heard += [now, kite.orders(), kite.trades(), kite.positions()]
+        if running.get("clock")["last"]:
+            return [*heard, running.get("audit")]
+
+
+def stored(running: Running) -> list[tuple]:
+    """Return the rows that the exchange has kept."""
+    (path,) = (running.home / "paper").glob("exchange-*.db")
+    with sqlite3.connect(path) as db:
+        return [
+            db.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            for table in ("orders", "trades", "positions", "events")
+        ]
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory, days: Path) -> tuple[list, list]:
+    return a_run(tmp_path_factory.mktemp("run"), days, "1")
+
+
+def a_run(home: Path, days: Path, seed: str) -> tuple[list, list]:
+    running = start(home, "--candles", str(days), "--lockstep", "--seed", seed,
+                    "--first", "2025-11-02", "--ticks-per-day", "100")  # fmt: skip
+    try:
+        return trade_a_run(running, 42), stored(running)
+    finally:
+        running.stop()
+
+
+def test_same_seed_same_orders_same_book(first_run: tuple, days: Path, tmp_path: Path) -> None:
+    assert a_run(tmp_path, days, "1") == first_run
+    audit = first_run[0][-1]
+    assert audit["trades"] > 10
+    assert audit["final_position"] == {}
+    assert audit["net_pnl_paise"] == audit["gross_pnl_paise"] - audit["charges_paise"]
+
+
+def test_another_seed_is_another_book(first_run: tuple, days: Path, tmp_path: Path) -> None:
+    assert a_run(tmp_path, days, "2") != first_run
+
+
+def test_days_follow_each_other_and_the_end_is_told(first_run: tuple) -> None:
+    instants = [heard for heard in first_run[0] if isinstance(heard, int)]
+    assert instants == sorted(instants)
+    assert instants[0] > at("09:15", DAY.replace(day=2))
+    assert instants[-1] >= at("15:35")
