@@ -96,15 +96,30 @@ class Children:
         self.stop_all()
 
     def start(
-        self, name: str, command: Sequence[str], *, extra: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        extra: Mapping[str, str] | None = None,
+        tethered: bool = False,
     ) -> Child:
-        """Start one child; its output goes to `logs/NAME.log`."""
+        """Start one child; its output goes to `logs/NAME.log`.
+
+        Parameters
+        ----------
+        name : str
+        command : sequence of str
+        extra : mapping of str to str, optional
+            Environment beside what every child gets.
+        tethered : bool
+            Its standard input is a pipe that closes when we end, however we end.
+        """
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{name}.log"
         with log.open("ab") as sink:
             process = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if tethered else subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment, **(extra or {})},
@@ -114,6 +129,13 @@ class Children:
         child = Child(name, process, log)
         self.running.append(child)
         return child
+
+    def discard(self, child: Child) -> None:
+        """End what is left of a child's group at once, and let go of it."""
+        child.stop(0)
+        if child.process.stdin:
+            child.process.stdin.close()
+        self.running = [other for other in self.running if other is not child]
 
     def stop_all(self) -> None:
         """End every child, last started first."""
