@@ -80,6 +80,7 @@ class LockStep:
         self._clients: dict[str, _Client] = {}
         self._joined = 0
         self._moving = asyncio.Lock()
+        self._stands_since_s = wall()
 
     def now_ms(self) -> int:
         """Return the instant at which the clock stands."""
@@ -92,11 +93,15 @@ class LockStep:
         """Drop clients that fell silent, so that a dead one does not hang the exchange."""
         while True:
             await asyncio.sleep(IDLE_S)
-            now = self._wall()
-            for name, client in list(self._clients.items()):
-                late = client.through < self._exchange.now_ms
-                if late and now - client.heard_s > SILENCE_S:
-                    await self.drop(name, f"no acknowledgement for {SILENCE_S:.0f} s")
+            await self.drop_silent()
+
+    async def drop_silent(self) -> None:
+        """Drop whoever has let the clock stand for too long."""
+        now = self._wall()
+        for name, client in list(self._clients.items()):
+            late = client.through < self._exchange.now_ms
+            if late and now - max(client.heard_s, self._stands_since_s) > SILENCE_S:
+                await self.drop(name, f"no acknowledgement for {SILENCE_S:.0f} s")
 
     def join(self) -> tuple[str, int]:
         """Add a client; the clock waits for it from this instant on.
@@ -147,7 +152,8 @@ class LockStep:
             slice_ends = self._wall() + SLICE_S
             while (at := self._next()) is not None:
                 self._publish(self._exchange.move_to(at))
-                if self._wall() > slice_ends:
+                self._stands_since_s = self._wall()
+                if self._stands_since_s > slice_ends:
                     await asyncio.sleep(0)
                     slice_ends = self._wall() + SLICE_S
 
