@@ -71,6 +71,11 @@ def canonical(document: object) -> str:
     return json.dumps(document, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False)
 
 
+def compact(document: object) -> str:
+    """Return a document as JSON of one form only, in one line."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Read a folder and check that it is whole.
 

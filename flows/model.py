@@ -65,9 +65,9 @@ class Recipe:
     """
 
     params: Mapping[str, Any] = field(default_factory=lambda: dict(CAUTIOUS))
-    rounds_min: int = 40
+    rounds_min: int = 20
     rounds_max: int = 300
-    patience: int = 30
+    patience: int = 40
 
     def told(self) -> dict[str, Any]:
         """Return the recipe as a document: what `version.json` and the trial ledger know it by."""
@@ -232,6 +232,7 @@ def fit(
             num_boost_round=recipe.rounds_max,
             valid_sets=[data.create_valid(tune.x, tune.y, weight=tune.weight)],
             callbacks=[stop],
+            keep_training_booster=True,  # else the rounds after the best are cut away
         )
     except lgb.basic.LightGBMError as fault:
         raise SettingRefused(

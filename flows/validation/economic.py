@@ -8,6 +8,7 @@ into a trade, so a day's return is the mean over the symbols that had a decision
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,6 +131,32 @@ def measure(
             f"{name}_bp_mean": _mean(trades.bp[rows]),
             f"{name}_hit_rate": _mean(trades.r[rows] > 0),
         }
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def buy_and_hold(closes: Sequence[tuple[Ints, Floats]], days: Ints) -> dict[str, float]:
+    """Return what holding all symbols alike would have earned on those days, before charges.
+
+    Parameters
+    ----------
+    closes : sequence of (day numbers, last prices), one pair a symbol
+    days : int64 array of shape (n_days,), rising
+    """
+    total, symbols = np.zeros(len(days)), np.zeros(len(days))
+    for number, price in closes:
+        place = np.searchsorted(number, days)
+        known = (place > 0) & (place < len(number))
+        known[known] = number[place[known]] == days[known]
+        at = place[known]
+        total[known] += (price[at] / price[at - 1] - 1) * 1e4
+        symbols[known] += 1
+    daily = total / np.maximum(symbols, 1)
+    ratio = sharpe(daily)
+    figures = {
+        "buy_and_hold_bp_a_day": float(daily.mean()),
+        "buy_and_hold_sharpe_a_year": ratio * math.sqrt(DAYS_A_YEAR),
+        "always_flat_bp_a_day": 0.0,
+    }
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 

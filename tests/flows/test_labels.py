@@ -228,7 +228,5 @@ def test_a_time_that_is_none_is_named() -> None:
 
 def test_times_are_those_of_india() -> None:
     labels = label_symbol(day_candles([FLAT_DAY] * 3), "day", FIXED, SETTINGS)
-    at = datetime.fromtimestamp(int(labels.entry_ms[0]) / 1000, UTC) + timedelta(
-        milliseconds=IST_MS
-    )
+    at = datetime.fromtimestamp((int(labels.entry_ms[0]) + IST_MS) / 1000, UTC)
     assert (at.date().isoformat(), at.hour) == ("2024-01-02", 0)
