@@ -219,7 +219,7 @@ def decimal_text(value: Fraction) -> str:
 def _cells(
     lines: Iterable[str], wanted: tuple[str, ...], source: str
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(iter(lines))
+    reader = csv.reader(iter(lines), strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
         for name in wanted:

@@ -84,7 +84,7 @@ def test_a_spent_day_makes_the_step_larger() -> None:
 @given(SEEDS, st.sampled_from([LONG, SHORT]), st.integers(0, 25))
 @settings(max_examples=150)
 def test_never_more_calls_than_the_budget_and_the_last_value_is_flushed(draw, side, whole) -> None:
-    made = plan(P, side)
+    made = plan(P, side, entry="1000")
     budget = budget_for(made, modifications=whole)
     order, now, desired, wake = place(budget, made.stop), 0, made.stop, None
     for _ in range(300):
