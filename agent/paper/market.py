@@ -130,6 +130,7 @@ class Market:
         self._library = library(seed)
         self._candles = {key: self._on_grid(key, source.candles[key]) for key in self.keys}
         self._base = self._name_them()
+        self._days = Calendar.of_days(self._candle_days())
         self._tapes: OrderedDict[tuple[str, date], _Drawn] = OrderedDict()
         self.days = self._replayed_days(first, last)
 
@@ -149,7 +150,7 @@ class Market:
         known = NSE.session(on, derivatives=auction)
         if known is not None and (known.kind != "regular" or on >= AUCTION_SINCE):
             return known
-        return Calendar.of_days([on]).session(on)
+        return self._days.session(on)
 
     def instrument(self, key: str, on: date) -> Instrument:
         """Return an instrument with the price grid of a day's month."""
@@ -278,8 +279,7 @@ class Market:
         return named
 
     def _replayed_days(self, first: date | None, last: date | None) -> tuple[date, ...]:
-        listed = np.unique(np.concatenate([one.days for one in self._candles.values()]))
-        days = [day.astype("datetime64[D]").astype(object) for day in listed]
+        days = self._candle_days()
         chosen = [d for d in days if (first or d) <= d <= (last or d)]
         chosen = [d for d in chosen if any(self._rows_of(key, d).size for key in self.keys)]
         if not chosen:
@@ -290,6 +290,10 @@ class Market:
                 fix="choose days that the candles have",
             )
         return tuple(chosen)
+
+    def _candle_days(self) -> list[date]:
+        listed = np.unique(np.concatenate([one.days for one in self._candles.values()]))
+        return [day.astype("datetime64[D]").astype(object) for day in listed]
 
     def _rows_before(self, key: str, on: date) -> int:
         return int(np.searchsorted(self._candles[key].days, _day_number(on)))

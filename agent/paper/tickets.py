@@ -276,7 +276,8 @@ def _quantity(params: Mapping[str, str], instrument: Instrument) -> int:
 
 
 def _price(params: Mapping[str, str], name: str, place: Place) -> int:
-    paise = _number(params, name) * 100
+    # A client's binary fraction (98.30000000000001) is the decimal number that it stands for.
+    paise = round(_number(params, name) * 100, 4)
     tick, words = place.instrument.tick_paise, name.replace("_", " ")
     if paise <= 0:
         raise bad_input(f"Invalid `{name}`.")

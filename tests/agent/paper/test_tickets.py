@@ -69,6 +69,11 @@ def test_a_request_that_is_refused(row: tuple) -> None:
     assert (refused.value.error_type, refused.value.status) == ("InputException", 400)
 
 
+def test_a_binary_fraction_is_the_price_that_it_stands_for() -> None:
+    assert read_ticket(LIMIT | {"price": str(0.1 + 999.2)}, HERE).price == 99_930
+    assert str(0.1 + 0.2) != "0.3"
+
+
 def test_lots_are_whole() -> None:
     lots = Instrument("NSE:L", 513, Decimal("0.05"), lot_size=25)
     with pytest.raises(RequestRefused, match="multiples of 25"):
