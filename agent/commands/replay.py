@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
 
 def replay(  # noqa: PLR0913, PLR0917  (one parameter an option: this is the command line)
     policy: Annotated[Path, typer.Option(help="Policy file, TOML, or a preset's name.")],
-    side: Annotated[SideName, typer.Option(help="Side of the position.")],
+    side: Annotated[SideName, typer.Option(help="Side of the position.", case_sensitive=False)],
     entry: Annotated[str, typer.Option(help="Average entry price, rupees.")],
     tick_size: Annotated[str, typer.Option(help="Price grid of the instrument, rupees: 0.05.")],
     ticks: Annotated[

@@ -21,7 +21,7 @@ from agent.trailing.rules import (
     ceil_ticks,
     floor_ticks,
 )
-from agent.trailing.screen import RUN, RUN_DELAYED, WHY, Screen, judge, open_screen
+from agent.trailing.screen import RUN, RUN_DELAYED, WHY, Screen, agrees, judge, open_screen
 
 Ticks = int | Fraction
 
@@ -290,6 +290,26 @@ def with_signal(state: TrailState, signal: int | None) -> TrailState:
 def with_circuit(state: TrailState, low: int, high: int) -> TrailState:
     """Return the state with the day's circuit limits (ticks); prices outside are rejected."""
     return replace(state, screen=replace(state.screen, circuit=(low, high)))
+
+
+def settle_by_quote(
+    plan: Plan, state: TrailState, price: Ticks, *, ts_ms: Ticks
+) -> tuple[TrailState, StepResult]:
+    """Run a quote that agrees with the suspect as the trade that settles it; else do nothing.
+
+    Parameters
+    ----------
+    plan : Plan
+    state : TrailState
+    price : int or Fraction, ticks
+        The quote's last price.
+    ts_ms : int or Fraction, epoch milliseconds
+        The quote's time.
+    """
+    screen = state.screen
+    if screen.suspect is None or not agrees(screen, screen.suspect, price):
+        return state, _HELD
+    return step(plan, state, price, ts_ms=ts_ms)
 
 
 def learn_atr(plan: Plan, rules: Rules, move: Ticks, atr: Ticks) -> tuple[Rules, Ticks]:

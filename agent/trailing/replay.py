@@ -121,7 +121,7 @@ class TickReplay:
         known = accepted.atr if accepted is not None and bars is None else None
         self.plan = plan_at(day_of(first.ts_ms), known)
         self._state = open_position(self.plan)
-        self._trial = None if modifications is None else _Trial(self.plan, modifications)
+        self._trial = None if modifications is None else BudgetTrial(self.plan, modifications)
         self._tick = Fraction(self.plan.tick_size)
 
     def lines(self) -> Iterator[Line]:
@@ -179,11 +179,19 @@ class TickReplay:
         if result.event == EXIT:
             fields["reason"] = result.reason
             if self._trial is not None:
-                self._trial.exit(row, result.reason == "stop", self._rows)
+                self._trial.exit(row.price, result.reason == "stop", self._next_price(row.ts_ms))
             return Line(EXIT, fields)
         if self._trial is not None:
             self._trial.follow(self._state.stop, row.ts_ms)
         return Line(TRAIL, fields, result.move) if result.event == TRAIL else None
+
+    def _next_price(self, ts_ms: Ticks) -> Iterator[Ticks]:
+        """Yield the price of the next row that would be accepted, if one can be read."""
+        with suppress(SettingRefused):  # an unreadable row after the exit is nobody's error
+            for row in self._rows:
+                if row.price is not None and row.ts_ms >= ts_ms:
+                    yield row.price
+                    return
 
     def _older(self, row: TickRow) -> bool:
         last = self._state.screen.last_ms
@@ -198,7 +206,7 @@ def no_rows(source: str) -> SettingRefused:
     return SettingRefused(source, given="no rows", allowed="at least one row", fix="choose another")
 
 
-class _Trial:
+class BudgetTrial:
     """The same position with a budget: what the order at the exchange would have done.
 
     A move is confirmed before the next tick. A stop that the placed order holds is filled at the
@@ -226,17 +234,20 @@ class _Trial:
             self._unlimited += 1
             self._decide(now_ms)
 
-    def exit(self, row: TickRow, by_stop: bool, rows: Iterator[TickRow]) -> None:
-        """Take in the exit; a lagging stop is filled at the next tick that can be read."""
-        price = row.price or 0
+    def exit(self, price: Ticks, by_stop: bool, following: Iterator[Ticks]) -> None:
+        """Take in the exit; a lagging stop is filled at the next price that follows."""
         if by_stop and self._sign * (price - self._order.placed) > 0:
-            later = (r.price for r in rows if r.price is not None and r.ts_ms >= row.ts_ms)
-            with suppress(SettingRefused):  # an unreadable row after the exit is nobody's error
-                price = next(later, price)
+            price = next(following, price)
         self._fill = price * self._tick
 
     def line(self, last_price: Fraction) -> Line:
-        """Return the `budget` line; without an exit both positions are worth the last price."""
+        """Return the `budget` line; without an exit both positions are worth the last price.
+
+        Parameters
+        ----------
+        last_price : Fraction, rupees
+            Of the exit's tick, or of the last one.
+        """
         fill = last_price if self._fill is None else self._fill
         return Line(
             "budget",

@@ -150,6 +150,12 @@ def _breach(
     return shallow + 1, since, RUN if enough else RUN_DELAYED
 
 
+def agrees(screen: Screen, suspect: Ticks, price: Ticks) -> bool:
+    """Whether a price lies within a quarter of a suspect's jump from the suspect."""
+    jump = _apart(suspect, screen.believed)
+    return _apart(price, suspect) * SUSPECT_AGREES_QUARTERS <= jump
+
+
 def _fault(screen: Screen, price: Ticks, ts_ms: Ticks | None) -> int:
     if not usable(price):
         return BAD_PRICE
@@ -162,8 +168,7 @@ def _fault(screen: Screen, price: Ticks, ts_ms: Ticks | None) -> int:
 
 
 def _settles(screen: Screen, suspect: Ticks, price: Ticks, ts_ms: Ticks | None) -> bool:
-    jump = _apart(suspect, screen.believed)
-    if _apart(price, suspect) * SUSPECT_AGREES_QUARTERS <= jump:
+    if agrees(screen, suspect, price):
         return True
     since = screen.suspect_ms
     return ts_ms is not None and since is not None and ts_ms - since >= SUSPECT_SETTLES_MS
