@@ -100,7 +100,9 @@ def statistical(seen: Evidence) -> Gate:
     """
     f = seen.figures
     gain, auc = f.get("log_loss_gain", math.nan), f.get("direction_auc", math.nan)
-    gain_error = max(f.get("log_loss_gain_se", math.nan), fold_error(seen.fold_gains))
+    errors = (f.get("log_loss_gain_se", math.nan), fold_error(seen.fold_gains))
+    # `max` would drop a NaN that comes second: an error that is not known is no small error
+    gain_error = math.nan if any(map(math.isnan, errors)) else max(errors)
     auc_error = f.get("direction_auc_se", math.nan)
     saved, saved_error = f.get("direction_gain", math.nan), f.get("direction_gain_se", math.nan)
     figures = {
