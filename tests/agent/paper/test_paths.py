@@ -17,7 +17,7 @@ from agent.paper import paths
 
 SEEDS = (1, 2)
 BARS = 75  # of five minutes
-DAYS_EACH = 420
+DAYS_EACH = 320
 
 
 library = paths.day_library

@@ -97,18 +97,24 @@ def test_an_answer_has_the_brokers_shape(traded: Running, call: tuple) -> None:
     assert answer.headers["X-Paper-Time"] == str(traded.get("clock")["now"])
 
 
-def test_placing_modifying_and_cancelling_answer_the_order_id(moving: Running) -> None:
-    kite = moving.kite()
+def advance(running: Running, ms: int) -> int:
+    """Let the clock run so far; return where it stands."""
+    through = int(str(running.get("clock")["now"])) + ms
+    running.post("ack", through=through - 1, wake=through)
+    return int(str(running.get("clock")["now"]))
+
+
+def test_placing_modifying_and_cancelling_answer_the_order_id(traded: Running) -> None:
+    kite = traded.kite()
     order_id = kite.place_order(**BUY, order_type="LIMIT", price=99)
     assert isinstance(order_id, str)
-    now = moving.post("join")["now"]
-    moving.post("ack", through=now)
+    advance(traded, 40)
     assert kite.modify_order("regular", order_id, price=98.5, quantity=20) == order_id
-    moving.post("ack", through=now + 40)
-    (row,) = kite.orders()
+    advance(traded, 40)
+    row = kite.orders()[-1]
     assert (row["price"], row["quantity"], row["status"]) == (98.5, 20, "OPEN")
     assert kite.cancel_order("regular", order_id) == order_id
-    moving.post("ack", through=now + 80)
+    advance(traded, 40)
     assert [row["status"] for row in kite.order_history(order_id)] == [
         "PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING", "OPEN",
         "MODIFY VALIDATION PENDING", "MODIFY PENDING", "MODIFIED", "OPEN",
@@ -199,28 +205,29 @@ def test_strict_login_refuses_the_open_token_and_tokens_die_overnight(
         running.stop()
 
 
-def test_the_eleventh_order_of_a_second_is_a_429(moving: Running) -> None:
-    kite = moving.kite()
+def test_the_eleventh_order_of_a_second_is_a_429(traded: Running) -> None:
+    kite = traded.kite()
+    advance(traded, 1_000)
     for n in range(10):
         kite.place_order(**BUY, order_type="LIMIT", price=99 - n)
     with pytest.raises(kite_errors.NetworkException) as raised:
         kite.place_order(**BUY, order_type="LIMIT", price=99)
     assert (raised.value.code, str(raised.value)) == (429, "Too many requests")
-    now = moving.post("join")["now"]
-    moving.post("ack", through=now + 60, wake=now + 1_000)
-    moving.post("ack", through=now + 999, wake=now + 1_000)
-    assert moving.get("clock")["now"] == now + 1_000
+    advance(traded, 1_000)
     assert kite.place_order(**BUY, order_type="LIMIT", price=99)
 
 
-def test_reads_are_counted_and_refused_only_when_asked_for(moving: Running) -> None:
-    kite = moving.kite()
+def test_reads_are_counted_and_refused_only_when_asked_for(traded: Running) -> None:
+    kite = traded.kite()
+    advance(traded, 1_000)
+    before = traded.get("audit")["over_budget"].get("quote", 0)
     for _ in range(3):
         kite.ltp("NSE:A")
-    assert moving.get("audit")["over_budget"]["quote"] == 2
-    assert moving.post("limits", reads=True) == {"reads": True}
+    assert traded.get("audit")["over_budget"]["quote"] == before + 2
+    assert traded.post("limits", reads=True) == {"reads": True}
     with pytest.raises(kite_errors.NetworkException):
         kite.quote("NSE:A")
+    traded.post("limits", reads=False)
 
 
 def test_the_dump_is_read_by_the_client(standing: Running) -> None:
@@ -240,13 +247,11 @@ def test_quotes_leave_out_what_is_not_known(standing: Running) -> None:
     assert "depth" not in quotes["NSE:NIFTY 50"]
 
 
-def test_history_is_what_has_passed(moving: Running) -> None:
-    kite = moving.kite()
+def test_history_is_what_has_passed(traded: Running) -> None:
+    kite = traded.kite()
     token = kite.ltp("NSE:B")["NSE:B"]["instrument_token"]
     span = (f"{DAY} 09:15:00", f"{DAY} 15:30:00")
-    assert kite.historical_data(token, *span, "minute") == []
-    moving.post("join")
-    moving.post("ack", through=at("09:18:30"))
+    traded.post("ack", through=at("09:18:30"))
     rows = kite.historical_data(token, *span, "minute", oi=True)
     assert [row["close"] for row in rows] == [100.0, 100.0, 98.0]
     assert rows[0]["date"].isoformat() == f"{DAY}T09:15:00+05:30"

@@ -53,7 +53,9 @@ def test_modes_cached_packets_and_the_ticks_of_an_instant(moving: Running, ticke
                     "last_price": 100.0}  # fmt: skip
 
 
-def test_order_updates_come_with_the_postbacks_fields(moving: Running, ticker: Ticker) -> None:
+def test_order_updates_have_the_postbacks_fields_and_the_end_comes_in_two_seconds(
+    moving: Running, ticker: Ticker
+) -> None:
     assert ticker.opened.wait(15)
     kite = moving.kite()
     order_id = kite.place_order(**BUY, order_type="MARKET", market_protection=-1, tag="tag1")
@@ -64,18 +66,20 @@ def test_order_updates_come_with_the_postbacks_fields(moving: Running, ticker: T
     assert misfits(SHAPES["ws order update"], update) == []
     assert (update["order_id"], update["status"], update["tag"]) == (order_id, "COMPLETE", "tag1")
     assert isinstance(update["order_timestamp"], str)
+    began = time.monotonic()
+    assert moving.stop() == 0
+    assert time.monotonic() - began < 2.0
 
 
-def test_a_heartbeat_comes_when_nothing_else_does(ticker: Ticker) -> None:
-    assert until(lambda: ticker.heartbeats >= 2, deadline_s=10 * HEARTBEAT_S)
-
-
-def test_a_request_that_cannot_be_read_is_an_error_text(ticker: Ticker) -> None:
+def test_heartbeats_come_in_a_silence_and_errors_as_text(standing: Running) -> None:
+    ticker = Ticker(standing.ticker)
     assert ticker.opened.wait(15)
+    assert until(lambda: ticker.heartbeats >= 2, deadline_s=10 * HEARTBEAT_S)
     ticker.send('{"a": "mode", "v": ["everything", [1]]}')
     ticker.send("no json")
     assert until(lambda: len(ticker.errors) >= 2)
     assert [code for code, _ in ticker.errors] == [0, 0]
+    ticker.close()
 
 
 @pytest.mark.parametrize("query", ["api_key=paper&access_token=no", "api_key=x&access_token=paper",
@@ -102,10 +106,3 @@ def test_a_client_whose_ticker_closes_no_longer_holds_the_clock(moving: Running)
     assert f"client {clients[0]} dropped" in moving.log
     assert moving.post("ack", client=clients[0], through=now)["error_type"] == "InputException"
     second.close()
-
-
-def test_it_stops_within_two_seconds_with_a_ticker_open(moving: Running, ticker: Ticker) -> None:
-    assert ticker.opened.wait(15)
-    began = time.monotonic()
-    assert moving.stop() == 0
-    assert time.monotonic() - began < 2.0
