@@ -10,7 +10,18 @@ import typer
 
 from agent.console import run_program
 
-VERBS: tuple[str, ...] = ("paper", "replay")
+VERBS: tuple[str, ...] = (
+    "flatten",
+    "halt",
+    "login",
+    "paper",
+    "positions",
+    "replay",
+    "resume",
+    "run",
+    "status",
+    "trades",
+)
 
 app = typer.Typer(
     name="ratchet-agent",

@@ -133,6 +133,7 @@ class OpenDay(Call):
     """Prepare the session of now or the next: calendar, instruments dump of the keys."""
 
     keys: tuple[str, ...]
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

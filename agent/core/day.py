@@ -14,6 +14,7 @@ from typing import Final
 from agent.core.commands import Describe, OpenDay, ReadBook, ReadMargins, ReadQuotes, Watch
 from agent.core.decisions import decide_now
 from agent.core.events import DayOpened, ModelDescribed
+from agent.core.restore import rebook
 from agent.core.turn import Turn
 from agent.core.values import Mode, Priority, Reason
 from agent.core.windows import read_history
@@ -66,10 +67,11 @@ def on_day(turn: Turn, event: DayOpened) -> None:
     turn.set(session=session, instruments={**desk.instruments, **event.instruments})
     if new_day:
         money = desk.money
-        if money is None or money.portfolio.on != session.on:
-            turn.set(money=open_book(session.on))
         trades = {n: t for n, t in desk.trades.items() if not t.done or t.opened_ms >= _dawn(turn)}
         turn.set(trades=trades, squaring=False, mismatches={}, candidates=())
+        if money is None or money.portfolio.on != session.on:
+            turn.set(money=open_book(session.on))
+            rebook(turn)
         turn.lift("session")
         for name in MONEY_GUARDS:
             turn.lift(name)
@@ -137,7 +139,7 @@ def _open_day(turn: Turn) -> None:
         return
     held = {trade.key for trade in turn.desk.open_trades}
     keys = tuple(sorted({*turn.desk.universe, *held}))
-    turn.emit(OpenDay(turn.ask("day"), Priority.BOOK, keys))
+    turn.emit(OpenDay(turn.ask("day"), Priority.BOOK, keys, turn.at_ms))
 
 
 def _timers(turn: Turn, event: DayOpened) -> None:

@@ -105,6 +105,7 @@ class BookRead(Event):
     call: int
     orders: tuple[OrderRow, ...]
     positions: tuple[HeldRow, ...] | None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

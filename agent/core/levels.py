@@ -94,7 +94,7 @@ def _opened(turn: Turn, trade: Trade) -> Trade:
     standing = trade.exit.terms.trigger_ticks if trade.exit is not None else None
     if adopted and standing is not None and trade.side.sign * (standing - trail.stop) > 0:
         trail = replace(trail, stop=standing)
-    levels = Levels(plan, trail, trade.average)
+    levels = Levels(plan, trail, trade.average, trade.entered, from_epoch_ms(turn.at_ms).date())
     turn.note(
         "levels",
         trade.key,

@@ -9,6 +9,7 @@ late order makes it two, drive.py withdraws one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 
 from agent.core.values import Reason
@@ -36,11 +37,16 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Where the trade ends: its plan, the trail's state, the placed stop and its budget."""
+    """Where the trade ends: its plan, the trail's state, the placed stop and its budget.
+
+    `quantity` and `on` are what the plan was made for: with them it can be made again.
+    """
 
     plan: Plan
     trail: TrailState
     average: Fraction
+    quantity: int
+    on: date
     placed: PlacedStop | None = None
     wake_ms: int = 0
     stop_moves: int = 0

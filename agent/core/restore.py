@@ -1,0 +1,116 @@
+"""A desk from what the journal kept: the state to start with, before any book has been read.
+
+Whatever was on its way when the process died is "lost": nobody knows whether it arrived. The
+books decide (orders/reconcile.py), and until they have been read nothing is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from agent.core.rules import Rules
+from agent.core.state import Desk
+from agent.core.trade import Trade
+from agent.core.turn import Turn
+from agent.core.values import Fault, Mode, Role
+from agent.market.sessions import from_epoch_ms
+from agent.orders.fills import legs_of
+from agent.orders.leg import Leg, failed
+from agent.portfolio.lots import Fill
+from agent.risk import book as money
+from agent.risk.book import Reserve
+from agent.risk.margin import fallback_margin
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the journal kept of the process before.
+
+    Parameters
+    ----------
+    calls, numbers : int
+        The last call number and trade number given out.
+    trades : tuple of Trade
+        Those that are not over, and those of the last days.
+    decided : mapping of key to epoch ms
+    operator : Mode
+        HALT stays HALT over a restart.
+    """
+
+    calls: int = 0
+    numbers: int = 0
+    trades: tuple[Trade, ...] = ()
+    decided: Mapping[str, int] = field(default_factory=dict)
+    operator: Mode = Mode.NORMAL
+
+
+def restored(rules: Rules, kept: Kept, at_ms: int) -> Desk:
+    """Return the desk to start with."""
+    numbers = max([kept.numbers, *(trade.number for trade in kept.trades)])
+    trades = {trade.number: _after_death(trade, kept.calls, at_ms) for trade in kept.trades}
+    return Desk(
+        rules,
+        now_ms=0,
+        calls=kept.calls,
+        numbers=numbers,
+        operator=kept.operator,
+        trades=dict(sorted(trades.items())),
+        instruments={t.key: t.instrument for t in kept.trades if not t.done},
+        decided=dict(kept.decided),
+    )
+
+
+def rebook(turn: Turn) -> None:
+    """Book today's fills and entries in flight into a day's new book of money."""
+    book = turn.desk.money
+    if book is None:
+        return
+    today = book.portfolio.on
+    for trade in turn.desk.trades.values():
+        if from_epoch_ms(trade.opened_ms).date() != today and trade.done:
+            continue
+        if trade.reserved and trade.entry is not None and trade.entry_live:
+            book = money.reserve(book, _reserve(turn, trade, trade.entry))
+        for leg in legs_of(trade):
+            if leg.filled:
+                intent = trade.intent if trade.reserved and leg.role is Role.ENTRY else None
+                book, _ = money.on_fill(book, _fill(trade, leg), intent)
+    turn.set(money=book)
+
+
+def _after_death(trade: Trade, calls: int, at_ms: int) -> Trade:
+    if trade.done:
+        return trade
+
+    def lost(leg: Leg) -> Leg:
+        return failed(leg, Fault.UNKNOWN, "the process ended", call=calls, at_ms=at_ms)
+
+    entry = None if trade.entry is None else lost(trade.entry)
+    exits = tuple(lost(leg) for leg in trade.exits)
+    return replace(trade, entry=entry, exits=exits, book_call=0, timer_ms=0, retry_ms=0)
+
+
+def _reserve(turn: Turn, trade: Trade, entry: Leg) -> Reserve:
+    unit = trade.instrument.paise(entry.terms.price_ticks or 1)
+    margin = fallback_margin(trade.product, unit, turn.desk.rules.money.margin)
+    return Reserve(trade.intent, trade.slot, trade.side, entry.terms.quantity, unit, 0, margin)
+
+
+def _fill(trade: Trade, leg: Leg) -> Fill:
+    price = Fraction(leg.value_paise, leg.filled)
+    return Fill(
+        trade_id=f"{leg.tag}/{leg.filled}",
+        order_id=leg.tag,
+        key=trade.key,
+        product=trade.product,
+        segment=trade.instrument.segment,
+        transaction=leg.transaction,
+        quantity=leg.filled,
+        price=int(price) if price.denominator == 1 else price,
+        on=from_epoch_ms(trade.opened_ms).date(),
+        ts_ms=trade.opened_ms,
+        agent=trade.pin.agent,
+        version=trade.pin.version,
+    )

@@ -1,0 +1,198 @@
+"""Put the live agent together and run it: `ratchet-agent run`.
+
+Order: settings and session are checked (wrong ones fail here, with key and numbers), the journal
+is opened, threads start, the loop runs, everything is stopped in reverse.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from agent.console import tell
+from agent.core.restore import restored
+from agent.errors import SettingRefused
+from agent.kite.budget import Budget
+from agent.kite.session import Session, load
+from agent.orders.tags import instance_of
+from agent.shell.broker import Broker
+from agent.shell.calls import Calls
+from agent.shell.clock import ExchangeClock, SystemClock, is_loopback
+from agent.shell.control import Control
+from agent.shell.inbox import Item, Stop
+from agent.shell.journal import Journal
+from agent.shell.loop import Loop, Parts
+from agent.shell.model import ModelClient
+from agent.shell.notices import Notices
+from agent.shell.settings import AgentSettings, calendar_of, read_settings, rules_of
+from agent.shell.ticker import Ticker
+from agent.shell.views import Tally, positions_of, status_of, summary_of
+
+PAPER = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    home: Path
+    live: bool = False
+    exchange_clock: bool = False
+    until_end: bool = False
+    ready_file: Path | None = None
+
+
+def run(options: Options, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run the agent until it is stopped; return the summary of the run.
+
+    Raises
+    ------
+    SettingRefused
+        If settings, session or options cannot be used together.
+    """
+    settings = read_settings(options.home)
+    session = _session(options, settings, environment)
+    journal = Journal(options.home, record_events=settings.journal.events)
+    try:
+        return _run(options, settings, session, journal)
+    finally:
+        journal.close()
+
+
+def _session(options: Options, settings: AgentSettings, environment: Mapping[str, str]) -> Session:
+    """Check where the orders would go; return the session to go there with."""
+    roots = (settings.broker.rest_url, settings.broker.ticker_url)
+    local = all(is_loopback(root) for root in roots)
+    if not local and not options.live:
+        raise SettingRefused(
+            "agent.broker.rest_url, ticker_url",
+            given=" and ".join(roots),
+            allowed="roots on this machine (the paper exchange) without --live",
+            fix="set RATCHET_AGENT__BROKER__REST_URL and __TICKER_URL, or trade with --live",
+        )
+    if options.live and options.exchange_clock:
+        raise SettingRefused(
+            "--clock exchange",
+            given="with --live",
+            allowed="--clock system",
+            fix="real trading goes by the real clock",
+        )
+    if local and not environment.get("KITE_API_KEY"):
+        return Session(PAPER, PAPER)
+    return load(options.home, dict(environment), datetime.now(UTC))
+
+
+def _run(
+    options: Options, settings: AgentSettings, session: Session, journal: Journal
+) -> dict[str, Any]:
+    inbox: SimpleQueue[Item] = SimpleQueue()
+    clock = ExchangeClock(settings.broker.rest_url) if options.exchange_clock else SystemClock()
+    rules = rules_of(
+        settings,
+        instance=instance_of(socket.gethostname(), str(options.home)),
+        live=options.live,
+    )
+    dates = _Skew()
+    broker = Broker(
+        session.api_key,
+        session.access_token,
+        settings.broker.rest_url,
+        timeout_s=settings.broker.timeout_s,
+        seen_date=None if options.exchange_clock else dates.seen,
+    )
+    model = None
+    if rules.model is not None:
+        model = ModelClient(
+            settings.model.url, settings.model.name, timeout_s=settings.model.timeout_s
+        )
+    budget = Budget(options.home / "kite", session.api_key)
+    calls = Calls(broker, model, budget, calendar_of(settings), inbox, options.exchange_clock)
+    ticker = Ticker(session.api_key, session.access_token, settings.broker.ticker_url, inbox)
+    notices = Notices(settings.notices.urls, least=settings.notices.least)
+    kept = journal.kept()
+    desk = restored(rules, kept, clock.now_ms() or int(datetime.now(UTC).timestamp() * 1000))
+    broker.know(desk.instruments)
+    first, tally = desk.numbers + 1, Tally()
+    loop = Loop(
+        desk,
+        Parts(
+            clock,
+            journal,
+            calls,
+            ticker,
+            notices,
+            inbox,
+            silent_ms=rules.watch.silent_ms,
+            skew=dates.skew_ms,
+            skew_stop_ms=rules.watch.skew_stop_ms,
+            until_end=options.until_end,
+            said=tally.count,
+        ),
+    )
+    control = Control(
+        options.home,
+        settings.control.port,
+        inbox,
+        {
+            "status": lambda: status_of(loop.desk),
+            "positions": lambda: positions_of(loop.desk),
+        },
+    )
+    _on_signals(inbox)
+    try:
+        ticker.start()
+        _ready(options.ready_file, control.port)
+        stopped = loop.run()
+    finally:
+        control.stop()
+        calls.stop()
+        ticker.stop()
+        if isinstance(clock, ExchangeClock):
+            clock.leave()
+        notices.stop()
+        budget.close()
+    return summary_of(loop.desk, journal.trades_since(first), tally, stopped)
+
+
+class _Skew:
+    """How far this clock is off the server's `Date`; None until one was seen."""
+
+    def __init__(self) -> None:
+        self._off_ms: int | None = None
+
+    def seen(self, server_ms: int) -> None:
+        """Take in a `Date`: whole seconds, so up to a second late."""
+        off = int(datetime.now(UTC).timestamp() * 1000) - server_ms
+        self._off_ms = 0 if 0 <= off <= 1000 else off
+
+    def skew_ms(self) -> int | None:
+        """Return the skew, ms."""
+        return self._off_ms
+
+
+def _on_signals(inbox: SimpleQueue[Item]) -> None:
+    """Let SIGINT and SIGTERM end the loop between two batches; stops stay at the exchange."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        inbox.put(Stop(f"signal {signal.Signals(number).name}"))
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _ready(path: Path | None, port: int) -> None:
+    if path is None:
+        return
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps({"pid": os.getpid(), "control_port": port}), encoding="utf-8")
+    part.replace(path)
+    tell(f"ready: {path}")
