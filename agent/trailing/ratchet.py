@@ -107,56 +107,83 @@ class TrailState:
 class Move:
     """Why a level moved: enough to do the sum again by hand.
 
+    Holds the two states and works the figures out when somebody asks: a trail that moves at every
+    tick must not pay for words that nobody reads.
+
     Parameters
     ----------
-    stop_before, stop, target_before, target : int, ticks
+    before, after : TrailState
     price : int or Fraction, ticks
         The tick's price.
-    best : Fraction, ticks
-    favourable : Fraction, ticks
-        Best favourable move.
-    atr, atr_at_entry : Fraction, ticks, or None
-    form : int
-        The branch of the formula (plan.STEPPED and its siblings).
-    candidate : Fraction or None, ticks
-        The stop before guards and rounding; None where it could not be computed.
-    bound_by : str
-        The guard that decided the stop: `FORMULA` (none), `VOLATILITY`, `LOCK`, `MAX_DISTANCE`,
-        `TIGHTEN` or `MIN_GAP`.
     """
 
-    stop_before: int
-    stop: int
-    target_before: int | None
-    target: int | None
+    before: TrailState
+    after: TrailState
     price: Ticks
-    best: Fraction
-    favourable: Fraction
-    atr: Fraction | None
-    atr_at_entry: Fraction | None
-    form: int
-    candidate: Fraction | None
-    bound_by: str
+
+    @property
+    def favourable(self) -> Fraction:
+        """Best favourable move, ticks."""
+        return Fraction(self.after.move) / self.after.rules.units
+
+    @property
+    def atr(self) -> Fraction | None:
+        """The current ATR, ticks."""
+        return None if self.after.gauge is None else Fraction(self.after.gauge.atr)
+
+    @property
+    def candidate(self) -> Fraction | None:
+        """The stop by mode and volatility guard, ticks, unrounded; None if the stop stood."""
+        if self.after.stop == self.before.stop:
+            return None
+        rules = self.after.rules
+        top, over = candidate(rules, self.after.move, self.after.gauge)
+        return rules.sign * Fraction(top) / over
+
+    @property
+    def bound_by(self) -> str:
+        """The guard that decided the stop; `FORMULA` where none did, or the stop stood."""
+        after = self.after
+        if after.stop == self.before.stop:
+            return FORMULA
+        signed = after.rules.sign * self.price
+        return guarded(after.rules, after.move, signed, after.gauge, after.signal == -1)[1]
+
+    def facts(self, plan: Plan) -> dict[str, object]:
+        """Return everything in rupees as a journal keeps it: exact decimals as text."""
+        before, after, tick = self.before, self.after, Fraction(plan.tick_size)
+
+        def rupees(ticks: Ticks | None) -> str | None:
+            return None if ticks is None else f"{float(ticks * tick):.12g}"
+
+        return {
+            "mode": plan.policy.mode,
+            "price": rupees(self.price),
+            "best": rupees(after.best),
+            "atr": rupees(self.atr),
+            "atr_at_entry": rupees(after.atr_at_entry),
+            "stop_before": rupees(before.stop),
+            "stop": rupees(after.stop),
+            "candidate": rupees(self.candidate),
+            "bound_by": self.bound_by,
+            "target_before": rupees(before.target),
+            "target": rupees(after.target),
+        }
 
     def told(self, plan: Plan) -> str:
         """Return the sum in words, in rupees, as the journal and `replay --explain` show it."""
-        tick = Fraction(plan.tick_size)
-
-        def rupees(ticks: Ticks | None) -> str:
-            return "none" if ticks is None else f"{float(ticks * tick):.10g}"
-
-        parts = [f"price {rupees(self.price)}, best {rupees(self.best)}"]
-        if self.atr is not None:
-            parts.append(f"ATR {rupees(self.atr)} (at entry {rupees(self.atr_at_entry)})")
-        if self.stop != self.stop_before:
-            bound = f", {self.bound_by} decided" if self.bound_by else ""
+        facts = self.facts(plan)
+        parts = [f"price {facts['price']}, best {facts['best']}"]
+        if facts["atr"] is not None:
+            parts.append(f"ATR {facts['atr']} (at entry {facts['atr_at_entry']})")
+        if facts["candidate"] is not None:
+            bound = f", {facts['bound_by']} decided" if facts["bound_by"] else ""
             parts.append(
-                f"stop {rupees(self.stop_before)} -> {rupees(self.stop)} "
-                f"({plan.policy.mode} gives {rupees(self.candidate)}{bound}, "
-                f"rounded toward the market)"
+                f"stop {facts['stop_before']} -> {facts['stop']} ({facts['mode']} gives "
+                f"{facts['candidate']}{bound}, rounded toward the market)"
             )
-        if self.target != self.target_before:
-            parts.append(f"target {rupees(self.target_before)} -> {rupees(self.target)}")
+        if facts["target"] != facts["target_before"]:
+            parts.append(f"target {facts['target_before']} -> {facts['target']}")
         return "; ".join(parts)
 
 
@@ -279,7 +306,7 @@ def step(
     after = TrailState(new_stop, new_target, move, gauge, settled, signal, screen, None, rules)
     if new_stop == stop and new_target == target:
         return after, _HELD
-    return after, StepResult(TRAIL, move=_explain(state, after, price))
+    return after, StepResult(TRAIL, move=Move(state, after, price))
 
 
 def with_signal(state: TrailState, signal: int | None) -> TrailState:
@@ -421,26 +448,3 @@ def target_after(rules: Rules, target: int, move: Ticks) -> int:
 
 def _frozen(plan: Plan, signal: int | None) -> bool:
     return signal is not None and signal <= 0 and plan.policy.signal.extend_only_while_agrees
-
-
-def _explain(before: TrailState, after: TrailState, price: Ticks) -> Move:
-    rules, value, bound = after.rules, None, FORMULA
-    if after.stop != before.stop:
-        turned = after.signal == -1
-        _, bound = guarded(rules, after.move, rules.sign * price, after.gauge, turned)
-        top, over = candidate(rules, after.move, after.gauge)
-        value = rules.sign * Fraction(top) / over
-    return Move(
-        stop_before=before.stop,
-        stop=after.stop,
-        target_before=before.target,
-        target=after.target,
-        price=price,
-        best=after.best,
-        favourable=Fraction(after.move) / rules.units,
-        atr=None if after.gauge is None else Fraction(after.gauge.atr),
-        atr_at_entry=rules.atr,
-        form=rules.form,
-        candidate=value,
-        bound_by=bound,
-    )

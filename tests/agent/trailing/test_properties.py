@@ -105,7 +105,7 @@ def test_no_stop_is_set_at_or_through_the_price_that_set_it(draw: Random) -> Non
     plan = position(draw, bare=True)
     sign, best, ticks = plan.side.sign, plan.entry / Fraction(plan.tick_size), path(draw, plan)
     for tick, (state, result) in zip(ticks, run(plan, ticks), strict=False):
-        if result.move is not None and result.move.stop != result.move.stop_before:
+        if result.move is not None and result.move.after.stop != result.move.before.stop:
             assert sign * (tick.price - state.stop) >= state.rules.gap_ticks >= 1
         if result.event != "exit":
             best = sign * max(sign * best, sign * tick.price)

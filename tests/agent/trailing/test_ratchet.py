@@ -132,7 +132,7 @@ def test_every_move_can_say_why() -> None:
     moves = [r.move for r in results if r.move is not None]
     assert [m.bound_by for m in moves] == ["", "lock", ""]
     assert moves[1].candidate == made.ticks(Decimal("9.3"))
-    assert moves[1].stop == made.ticks(Decimal("10.5"))
+    assert moves[1].after.stop == made.ticks(Decimal("10.5"))
     assert "stop 9.15 -> 10.5 (percent gives 9.3, lock decided" in moves[1].told(made)
     assert "target 13.3 -> 13.6" in moves[1].told(made)
     near = plan(P + 'max_distance = "0.1"\nmin_gap = "0.3"\n')
