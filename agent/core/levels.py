@@ -22,9 +22,8 @@ from agent.market.sessions import from_epoch_ms
 from agent.orders.exits import close
 from agent.orders.lifecycle import OrderState
 from agent.risk import book as money
-from agent.trailing.plan import rules_at
 from agent.trailing.policy import Policy, plan_for
-from agent.trailing.ratchet import EXIT, TRAIL, open_position, step, with_signal
+from agent.trailing.ratchet import EXIT, TRAIL, open_position, scale_in, step, with_signal
 
 ATR_PARTS = 1000  # an ATR is passed on in thousandths of a tick
 
@@ -58,11 +57,7 @@ def ensure_levels(turn: Turn, trade: Trade) -> Trade:
     if trade.average == trade.levels.average or trade.pin.agent == "adopted":
         return trade
     levels = trade.levels
-    plan = levels.plan.with_average(trade.average)
-    old = levels.trail
-    rules = rules_at(plan, old.rules.atr, units_of=old.rules.units)
-    scaled = old.move * (rules.units // old.rules.units)
-    trail = replace(old, rules=rules, move=scaled, settled=False)
+    plan, trail = scale_in(levels.plan, levels.trail, trade.average)
     return replace(trade, levels=replace(levels, plan=plan, trail=trail, average=trade.average))
 
 

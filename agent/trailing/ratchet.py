@@ -122,6 +122,11 @@ class Move:
     price: Ticks
 
     @property
+    def best(self) -> Fraction:
+        """Best price, ticks."""
+        return self.after.best
+
+    @property
     def favourable(self) -> Fraction:
         """Best favourable move, ticks."""
         return Fraction(self.after.move) / self.after.rules.units
@@ -291,7 +296,7 @@ def step(
     favourable = signed * rules.units - rules.entry
     if favourable > move:
         move, settled = favourable, False
-    if atr is not None and (gauge is None or atr is not gauge.atr) and atr > 0:
+    if atr is not None and atr > 0 and _is_news(gauge, atr):
         if rules.atr is None:
             rules, move = learn_atr(plan, rules, move, atr)
         gauge, settled = gauge_of(rules, atr), False
@@ -317,6 +322,22 @@ def with_signal(state: TrailState, signal: int | None) -> TrailState:
 def with_circuit(state: TrailState, low: int, high: int) -> TrailState:
     """Return the state with the day's circuit limits (ticks); prices outside are rejected."""
     return replace(state, screen=replace(state.screen, circuit=(low, high)))
+
+
+def scale_in(plan: Plan, state: TrailState, average: Fraction) -> tuple[Plan, TrailState]:
+    """Return plan and state after the average entry changed: it moves the lock, nothing else.
+
+    Parameters
+    ----------
+    plan : Plan
+    state : TrailState
+    average : Fraction, rupees
+    """
+    moved = plan.with_average(average)
+    rules = rules_at(moved, state.rules.atr, units_of=state.rules.units)
+    gauge = None if state.gauge is None else gauge_of(rules, state.gauge.atr)
+    move = state.move * (rules.units // state.rules.units)
+    return moved, replace(state, rules=rules, move=move, gauge=gauge, settled=False)
 
 
 def settle_by_quote(
@@ -444,6 +465,10 @@ def target_after(rules: Rules, target: int, move: Ticks) -> int:
     if sign < 0 and level > -1:
         level = -1  # a SHORT's target that follows ends at one tick
     return sign * level if level > sign * target else target
+
+
+def _is_news(gauge: Gauge | None, atr: Ticks) -> bool:
+    return gauge is None or (atr is not gauge.atr and atr != gauge.atr)
 
 
 def _frozen(plan: Plan, signal: int | None) -> bool:

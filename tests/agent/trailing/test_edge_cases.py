@@ -9,7 +9,7 @@ import pytest
 
 from agent.errors import SettingRefused
 from agent.trailing.policy import Policy, plan_for
-from agent.trailing.ratchet import open_position, step
+from agent.trailing.ratchet import open_position, scale_in, step
 from agent.trailing.saved import regrid, to_json
 from tests.agent.trailing.paths import LONG, SHORT, USER, levels, plan, run
 
@@ -174,10 +174,10 @@ def test_t15_an_impossible_price_is_ignored_and_counted(price) -> None:
 
 
 def test_t25_scaling_in_at_a_worse_price_does_not_loosen_the_stop() -> None:
-    made = plan(USER.replace("fixed", "fixed"))
+    made = plan(USER)
     state, _ = run(made, "11")
-    worse = made.with_average(Fraction("10.5"))
-    after, _ = run(worse, "11", state)
+    worse, after = scale_in(made, state, Fraction("10.5"))
+    after, _ = run(worse, "11", after)
     assert levels(made, after) == levels(made, state) == ("10.00", "13.00")
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from agent.trailing.ratchet import open_position, step, with_signal
+from agent.trailing.ratchet import open_position, scale_in, step, with_signal
 from tests.agent.trailing.paths import LONG, SHORT, USER, levels, plan, run
 
 P = 'mode = "percent"\nstop = "1"\nshare = 0.5\n'
@@ -145,21 +145,25 @@ def test_every_move_can_say_why() -> None:
     assert result.move.bound_by == "max_distance"
 
 
-def test_a_scale_in_moves_the_lock_and_nothing_else() -> None:
+@pytest.mark.parametrize("multiple", ["", 'max_distance = "9atr"\n'])
+def test_a_scale_in_moves_the_lock_and_nothing_else(multiple: str) -> None:
     # T25: buying more at a worse price must not loosen the stop.
-    made = plan(P + 'lock = "0.5"\n')
-    state, _ = run(made, "10.6")
+    made = plan(P + 'lock = "0.5"\n' + multiple, atr=Decimal("0.3"))
+    state, _ = run(made, "10.6", atr=Fraction(20, 3))
     assert levels(made, state) == ("10.50", None)
-    dearer = made.with_average(Fraction("10.2"))
-    after, _ = run(dearer, "10.6 10.75", _on(dearer, state))
-    assert levels(dearer, after) == ("10.70", None)
-    assert after.best == state.best + 3
-    cheaper = made.with_average(Fraction("9.5"))
-    after, _ = run(cheaper, "10.6", _on(cheaper, state))
+    dearer, after = scale_in(made, state, Fraction("10.2003"))
+    assert (after.best, after.stop) == (state.best, state.stop)
+    after, _ = run(dearer, "10.6 10.8", after)
+    assert levels(dearer, after) == ("10.75", None)
+    cheaper, after = scale_in(made, state, Fraction("9.5"))
+    after, _ = run(cheaper, "10.6", after)
     assert levels(cheaper, after) == ("10.50", None)
 
 
-def _on(made, state):
-    from agent.trailing.saved import from_json, to_json
-
-    return from_json(made, to_json(state))
+def test_a_scale_in_keeps_a_stop_by_atr() -> None:
+    made = plan(A)
+    state, _ = run(made, "12", atr=Fraction(20, 3))
+    other, after = scale_in(made, state, Fraction("10.0003"))
+    one, _ = run(made, "12.5", state, atr=Fraction(20, 3))
+    two, _ = run(other, "12.5", after, atr=Fraction(20, 3))
+    assert levels(made, one) == levels(other, two) == ("11.85", None)
