@@ -18,6 +18,7 @@ from agent.errors import RatchetError, Refused
 from flows.data.intake import Opened, Taken, announce, commit, opened, take_symbols
 from flows.data.sources import Request
 from flows.home import Home
+from flows.prefect_runs import NO_SESSION, closed_today, run_name
 
 SYMBOLS_A_TASK = 8  # a task costs about 10 ms beside its work
 BLOCKED = "blocked: log in"
@@ -40,13 +41,14 @@ def take(run: Opened, symbols: list[str]) -> list[Taken]:
     return take_symbols(run, symbols)
 
 
-@flow(name="ingest", timeout_seconds=3 * 3600)
+@flow(name="ingest", flow_run_name=run_name, timeout_seconds=3 * 3600)
 def ingest(
     source: str = "kite",
     dataset: str | None = None,
     home: str | None = None,
     interval: str | None = None,
     drop_bad: bool = False,
+    sessions_only: bool = False,
 ) -> Any:
     """Bring a dataset up to date from its source.
 
@@ -56,13 +58,18 @@ def ingest(
         As the options of `ratchet ingest`.
     home : str, optional
         The state folder; else the environment's RATCHET_HOME.
+    sessions_only : bool
+        Do nothing on a day without a session (the schedule knows weekdays, not holidays).
 
     Returns
     -------
     dict
-        The document of `ratchet ingest --json`; or a completed state named `blocked: log in`.
+        The document of `ratchet ingest --json`; or a completed state named `blocked: log in` or
+        `no session today`.
     """
     logger = get_run_logger()
+    if sessions_only and closed_today():
+        return Completed(name=NO_SESSION, message="NSE is closed: nothing to read")
     where = Home.open(Path(home or os.environ.get("RATCHET_HOME", "var")))
     request = Request(source, dataset=dataset, interval=interval, drop_bad=drop_bad)
     try:

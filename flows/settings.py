@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings
 from agent.errors import SettingRefused
 from agent.shell.settings import AgentSettings
 from bentos.settings import ServingSettings
+from flows.pipeline_settings import PipelineSettings
 from flows.secrets import SecretSettings
 from flows.settings_keys import PREFIX, Key, flattened, keys_of, nearest, nested, tables
 from flows.settings_text import MASK, plainly
@@ -67,14 +68,14 @@ class Settings:
         """The settings of the live agent."""
         return cast("AgentSettings", self.sections["agent"])
 
-    def environment(self, *names: str) -> dict[str, str]:
+    def environment(self, *names: str, defaults: bool = False) -> dict[str, str]:
         """Return what is set under these keys or sections as variables, secrets in the clear.
 
-        For programs of ours that read nothing else; what is at its default is left out.
+        For programs of ours that read nothing else; defaults are left out unless asked for.
         """
         told = {}
         for name, value in self.values.items():
-            if value.origin == DEFAULT or value.value is None:
+            if value.value is None or (value.origin == DEFAULT and not defaults):
                 continue
             if any(name == wanted or name.startswith(f"{wanted}.") for wanted in names):
                 secret = isinstance(value.value, SecretStr)
@@ -96,6 +97,7 @@ def models() -> dict[str, type[BaseModel]]:
     """Return the settings models by the section they have in ratchet.toml."""
     return {
         "stack": StackSettings,
+        "pipeline": PipelineSettings,
         "agent": AgentSettings,
         "serving": ServingSettings,
         "secrets": SecretSettings,

@@ -12,8 +12,11 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Cancelled
 
-from flows.home import Home
+from agent.errors import Refused
+from flows.home import Home, tracking_uri
+from flows.prefect_runs import REFUSED, keep_training, run_name, tell_registered
 
 SYMBOL_RETRIES = 2
 SYMBOL_TIMEOUT_S = 1800
@@ -47,7 +50,13 @@ def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
     return False
 
 
-@flow(name="train", timeout_seconds=FLOW_TIMEOUT_S, persist_result=True, log_prints=True)
+@flow(
+    name="train",
+    flow_run_name=run_name,
+    timeout_seconds=FLOW_TIMEOUT_S,
+    persist_result=True,
+    log_prints=True,
+)
 def train(
     home: str | None = None,
     dataset: str = "sample",
@@ -55,7 +64,7 @@ def train(
     preset: str = "champion",
     entries: str = "edge",
     seed: int = 1,
-) -> dict[str, Any]:
+) -> Any:
     """Train, judge and register a version; a flow run's parameters are the command's options.
 
     Parameters
@@ -67,7 +76,9 @@ def train(
 
     Returns
     -------
-    dict : the document of `ratchet train --json`
+    dict
+        The document of `ratchet train --json`; or a cancelled state `Refused` if the data may not
+        be learned from, or this model is being trained already.
     """
     import os
 
@@ -84,4 +95,10 @@ def train(
         entries=Entries.parse(entries),
         seed=seed,
     )
-    return train_model(opened, settings, get_run_logger().info, each=spread)
+    try:
+        document = train_model(opened, settings, get_run_logger().info, each=spread)
+    except Refused as fault:
+        return Cancelled(name=REFUSED, message=str(fault))
+    keep_training(document, tracking_uri(opened))
+    tell_registered(document)
+    return document

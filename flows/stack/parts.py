@@ -138,6 +138,7 @@ def _pipeline(home: Home, given: Settings, *, own_prefect: bool) -> list[Part]:
                 "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", deployments_file()
             ),
             needs=("prefect", "worker"),
+            extra=given.environment("pipeline", defaults=True),
             once=True,
         ),
     ]
