@@ -23,7 +23,7 @@ from agent.market import candles, instruments, sessions
 from agent.orders import leg, lifecycle
 from agent.signals import signal
 from agent.trailing import planner
-from agent.trailing.planner import PlacedStop
+from agent.trailing.planner import PlacedStop, budget_for
 from agent.trailing.policy import Policy, plan_for
 from agent.trailing.saved import from_json, to_json
 
@@ -152,6 +152,7 @@ def _levels_from_plain(plain: dict[str, Any]) -> Levels:
         Fraction(plain["average"]),
         plain["quantity"],
         date.fromisoformat(plain["on"]),
+        budget_for(plan),
         placed,
         stop_moves=plain["stop_moves"],
         target_moves=plain["target_moves"],

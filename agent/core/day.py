@@ -121,6 +121,13 @@ def money_guards(turn: Turn) -> None:
                 turn.put(close(turn, trade, Reason.FLATTEN, breach.words))
 
 
+def keep_polling(turn: Turn) -> None:
+    """Read the order book now and then for as long as something is open."""
+    if not turn.desk.polling and turn.desk.open_trades:
+        turn.set(polling=True)
+        turn.timer("poll", turn.at_ms + turn.desk.rules.watch.poll_ms)
+
+
 def flatten(turn: Turn) -> None:
     """In FLATTEN everything goes through the ladder; then HALT."""
     if turn.desk.mode < Mode.FLATTEN or turn.desk.operator is Mode.HALT:
@@ -148,7 +155,6 @@ def _timers(turn: Turn, event: DayOpened) -> None:
     flat = epoch_ms(session.before_close(rules.exit.flat_by))
     turn.timer("squareoff", max(now, flat - lead))
     turn.timer("over", session.closes_ms + AFTER_CLOSE_MS)
-    turn.timer("poll", now + rules.watch.poll_ms)
     if session.opens_ms > now:
         turn.timer("quotes", session.opens_ms + 1_000)
     if turn.desk.interval == "day":
@@ -174,10 +180,12 @@ def _square_off(turn: Turn) -> None:
 def _poll(turn: Turn) -> None:
     """Read the order book as a backup for updates that never came."""
     desk, watch = turn.desk, turn.desk.rules.watch
-    turn.timer("poll", turn.at_ms + watch.poll_ms)
     session = desk.session
-    if session is None or not session.opens_ms <= turn.at_ms < session.closes_ms:
+    open_now = session is not None and session.opens_ms <= turn.at_ms < session.closes_ms
+    if not open_now or not (desk.open_trades or "books" in desk.guards):
+        turn.set(polling=False)  # the next trade starts it again
         return
+    turn.timer("poll", turn.at_ms + watch.poll_ms)
     if desk.open_trades and not any(p.startswith("book") for p in desk.asking.values()):
         turn.set(polls=desk.polls + 1)
         whole = desk.polls % watch.positions_every == 0

@@ -14,7 +14,15 @@ from typing import Any
 
 from agent.core import events as ev
 from agent.core.commands import Command, Reconnect
-from agent.core.day import flatten, money_guards, on_day, on_described, on_timer, start
+from agent.core.day import (
+    flatten,
+    keep_polling,
+    money_guards,
+    on_day,
+    on_described,
+    on_timer,
+    start,
+)
 from agent.core.decisions import on_model, on_model_failed
 from agent.core.entries import try_candidates
 from agent.core.levels import ensure_levels, mark, on_price
@@ -55,6 +63,7 @@ def decide(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ...]]:
                 turn.put(after)
             drive(turn, number)
         money_guards(turn)
+        keep_polling(turn)
     return turn.desk, tuple(turn.commands)
 
 
@@ -241,6 +250,7 @@ def _feed(turn: Turn, event: ev.FeedChanged) -> None:
     turn.guard("feed", Mode.NO_NEW, f"ticker: {event.words}", "the next packet")
     if event.words.startswith("silent"):
         turn.emit(Reconnect())
+    turn.set(polling=True)
     turn.timer("poll", turn.at_ms)
 
 

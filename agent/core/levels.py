@@ -22,6 +22,7 @@ from agent.market.sessions import from_epoch_ms
 from agent.orders.exits import close
 from agent.orders.lifecycle import OrderState
 from agent.risk import book as money
+from agent.trailing.planner import budget_for
 from agent.trailing.policy import Policy, plan_for
 from agent.trailing.ratchet import EXIT, TRAIL, open_position, scale_in, step, with_signal
 
@@ -89,7 +90,8 @@ def _opened(turn: Turn, trade: Trade) -> Trade:
     standing = trade.exit.terms.trigger_ticks if trade.exit is not None else None
     if adopted and standing is not None and trade.side.sign * (standing - trail.stop) > 0:
         trail = replace(trail, stop=standing)
-    levels = Levels(plan, trail, trade.average, trade.entered, from_epoch_ms(turn.at_ms).date())
+    on = from_epoch_ms(turn.at_ms).date()
+    levels = Levels(plan, trail, trade.average, trade.entered, on, budget_for(plan))
     turn.note(
         "levels",
         trade.key,

@@ -98,6 +98,7 @@ class Desk:
     asking: Mapping[int, str] = field(default_factory=dict)
     wanted_book: bool = False
     polls: int = 0
+    polling: bool = False
     feed_up: bool = False
     squaring: bool = False
     flattening: bool = False

@@ -17,7 +17,7 @@ from agent.market.instruments import Instrument, Side
 from agent.orders.leg import Leg
 from agent.orders.lifecycle import OrderState
 from agent.trailing.plan import Plan
-from agent.trailing.planner import PlacedStop
+from agent.trailing.planner import Budget, PlacedStop
 from agent.trailing.ratchet import TrailState
 
 
@@ -47,6 +47,7 @@ class Levels:
     average: Fraction
     quantity: int
     on: date
+    budget: Budget
     placed: PlacedStop | None = None
     wake_ms: int = 0
     stop_moves: int = 0

@@ -22,6 +22,8 @@ from agent.orders.tags import parse_tag
 from agent.portfolio.lots import Fill
 from agent.risk import book as money
 
+CLOSED = frozenset({Evidence.SEEN_FILLED, Evidence.SEEN_CANCELLED, Evidence.SEEN_REJECTED})
+
 
 def take_row(turn: Turn, row: OrderRow, *, book_call: int = 0) -> bool:
     """Take in one row; return whether it is about an order of ours that we know."""
@@ -30,6 +32,9 @@ def take_row(turn: Turn, row: OrderRow, *, book_call: int = 0) -> bool:
         _stranger(turn, row)
         return False
     trade, leg = found
+    settled = leg.state is OrderState.FILLED or (leg.final and row.filled <= leg.filled)
+    if settled and evidence_of(row.status) in CLOSED:
+        return True  # nearly every row of a poll
     after = absorb(
         leg,
         row,

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from agent.core.trade import Levels, Trade
 from agent.core.turn import Turn
+from agent.errors import check
 from agent.orders.leg import Leg
 from agent.trailing.planner import (
     REPLACE,
@@ -19,7 +20,6 @@ from agent.trailing.planner import (
     Decision,
     PlacedStop,
     answered,
-    budget_for,
     decide,
     place,
 )
@@ -28,7 +28,7 @@ from agent.trailing.planner import (
 def first_stop(trade: Trade) -> tuple[Trade, int]:
     """Return the trade with a fresh budget, and the trigger of a new protective order, ticks."""
     levels = _levels(trade)
-    placed = place(budget_for(levels.plan), levels.stop)
+    placed = place(levels.budget, levels.stop)
     return replace(trade, levels=replace(levels, placed=placed, wake_ms=0)), placed.placed
 
 
@@ -42,20 +42,17 @@ def stop_move(turn: Turn, trade: Trade, leg: Leg) -> tuple[Trade, Decision | Non
     """
     levels = _levels(trade)
     old = leg.terms.trigger_ticks or levels.stop
-    budget = budget_for(levels.plan)
     placed = levels.placed or PlacedStop(old, leg.modifications, old)
     if placed.in_flight is not None:  # settled: the order's row says whether it was applied
         placed = answered(placed, applied=old == placed.in_flight)
     placed = replace(placed, placed=old)
-    placed, decision = decide(budget, placed, levels.stop, turn.at_ms)
+    placed, decision = decide(levels.budget, placed, levels.stop, turn.at_ms)
     wake = int(decision.wake_ms or 0) + 1 if decision.action == WAIT and decision.wake_ms else 0
     trade = replace(trade, levels=replace(levels, placed=placed, wake_ms=wake))
     return trade, decision if decision.action in {SEND, REPLACE} else None
 
 
 def _levels(trade: Trade) -> Levels:
-    from agent.errors import check
-
     check(trade.levels is not None, "a stop has levels", trade=trade.number)
     assert trade.levels is not None  # noqa: S101  (for the type checker; checked above)
     return trade.levels

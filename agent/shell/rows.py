@@ -17,6 +17,7 @@ from agent.market.instruments import Instrument
 from agent.market.sessions import IST, epoch_ms
 
 DEPTH = 5
+NEAR_PAISE = 1e-6  # what is left of a binary division
 
 
 def order_row(row: Mapping[str, Any], instruments: Mapping[str, Instrument]) -> OrderRow:
@@ -145,6 +146,11 @@ def expiry_of(row: Mapping[str, Any]) -> date | None:
 def _ticks(instrument: Instrument | None, price: Any) -> int:
     if instrument is None or not price:
         return 0
+    paise = float(price) * 100
+    whole = round(paise)
+    ticks, off = divmod(whole, instrument.tick_paise)
+    if off == 0 and abs(paise - whole) <= NEAR_PAISE:  # nearly every price: no rational arithmetic
+        return ticks
     return instrument.round_ticks(float(price), "nearest")
 
 
