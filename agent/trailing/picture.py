@@ -18,7 +18,7 @@ from agent.trailing.ratchet import Ticks, TrailState
 from agent.trailing.replay import Line
 from agent.trailing.rows import IST, epoch_ms
 
-POINTS_MAX = 1200
+POINTS_MAX = 600
 WIDTH, HEIGHT = 960, 440
 _DAY_MS, _IST_MS = 86_400_000, 19_800_000
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 22, 46, 40
@@ -161,6 +161,7 @@ def svg(drawing: Drawing) -> str:
         parts.append(
             f'<circle cx="{x}" cy="{y}" r="5" fill="{colour}"/>'
             f'<text x="{float(x) - 9:.1f}" y="{float(y) - 9:.1f}" text-anchor="end" '
+            'paint-order="stroke" stroke="#ffffff" stroke-width="4" '
             f'fill="{colour}">{ending.what} {float(ending.price * drawing.tick):.2f}</text>'
         )
     for place, series in enumerate(reversed(drawing.series)):

@@ -110,6 +110,7 @@ class TickReplay:
     ) -> None:
         self._watch = watch
         self._rows, self._bars, self._rejected = rows, bars, 0
+        self._atr: Ticks | None = None
         first = next(rows, None)
         if first is None:
             raise no_rows(source)
@@ -168,9 +169,11 @@ class TickReplay:
             return None
         if self._trial is not None:
             self._trial.before(row.ts_ms)
-        atr = row.atr if self._bars is None else self._bars.add(row.ts_ms, row.price)
+        # Last known of the accepted rows: a suspect runs no step, but its bar has closed.
+        known = row.atr if self._bars is None else self._bars.add(row.ts_ms, row.price)
+        self._atr = known or self._atr
         self._state, result = step(
-            self.plan, before, row.price, atr, ts_ms=row.ts_ms, volume=row.volume
+            self.plan, before, row.price, self._atr, ts_ms=row.ts_ms, volume=row.volume
         )
         if self._watch is not None:
             self._watch(row.ts_ms, row.price, row.price, self._state)

@@ -1,6 +1,7 @@
 """The trail over recorded tick days: the tables of docs/trailing.md.
 
     python benchmarks/trailing/real_days.py DATA [band|budget|follow|all] [--entries N]
+    python benchmarks/trailing/real_days.py DATA csv --symbol INFY --on 2021-05-10 > ticks.csv
 
 DATA is a folder of `nse_ticks_1s_*.parquet` (symbol, ts, ltp_paise). Positions are entered at the
 open of evenly spaced minutes, both sides, and run to their exit or the end of the day. Prints
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from importlib import resources
@@ -59,17 +60,19 @@ class Day:
     minutes: list[Minute]
 
 
-def days(folder: Path, *, symbols: int | None = None) -> Iterator[Day]:
-    """Yield each symbol of each tick file (indices left out: nobody trades them)."""
+def days(
+    folder: Path, *, only: tuple[str, ...] = (), pattern: str = "nse_ticks_1s_*.parquet"
+) -> Iterator[Day]:
+    """Yield each symbol (or `only` these) of each tick file; nobody trades the indices."""
     parquet: Any = __import__("pyarrow.parquet").parquet
-    for file in sorted(folder.glob("nse_ticks_1s_*.parquet")):
-        table = parquet.read_table(file)
+    for file in sorted(folder.glob(pattern)):
+        table = parquet.read_table(file, filters=[("symbol", "in", only)] if only else None)
         names = table.column("symbol").to_pylist()
         times = table.column("ts").cast("int64").to_pylist()
         paise = table.column("ltp_paise").to_pylist()
         on = date.fromisoformat(file.stem[-10:])
         starts = [i for i in range(len(names)) if i == 0 or names[i] != names[i - 1]]
-        wanted = [i for i in starts if not names[i].startswith("NIFTY")][:symbols]
+        wanted = [i for i in starts if not names[i].startswith("NIFTY")]
         ends = dict(zip(starts, [*starts[1:], len(names)], strict=True))
         for start in wanted:
             rows = range(start, ends[start])
@@ -188,10 +191,9 @@ def band_of(plan: Plan, rest: list[Minute]) -> tuple[Choice, dict[str, Fraction]
     return choices["pessimistic"], pnl, certain
 
 
-def band_table(folder: Path, entries: int, symbols: int | None = None) -> list[dict[str, Any]]:
+def band_table(every: list[Day], entries: int) -> list[dict[str, Any]]:
     """Compare every tick result with the band of its candles, a row a policy."""
     rows = []
-    every = list(days(folder, symbols=symbols))
     for name, text in texts().items():
         policy = Policy.parse(text, source=name)
         row = dict.fromkeys(
@@ -245,13 +247,12 @@ def print_band(rows: list[dict[str, Any]]) -> None:
 # ---------------------------------------------------------------------------- budget
 
 
-def print_budget(folder: Path, entries: int) -> None:
+def print_budget(every: list[Day], entries: int) -> None:
     print(
         "| policy | budget | positions | moves of the desired stop, mean (max) |"
         " calls, mean (max) | P&L against unlimited, bp a trade | worst trade, bp |"
     )
     print("| --- |" + " ---: |" * 6)
-    every = list(days(folder))
     for name, text in texts().items():
         policy = Policy.parse(text, source=name)
         for budget in (25, 10, 3):
@@ -272,11 +273,10 @@ def print_budget(folder: Path, entries: int) -> None:
 # ---------------------------------------------------------------------------- follow
 
 
-def print_follow(folder: Path, entries: int) -> None:
+def print_follow(every: list[Day], entries: int) -> None:
     """The user's example scaled: risk 0.4 %, reward 0.8 %; how often is the target reached?"""
     print("| follow | trades | target reached | stopped | open at the day's end | mean P&L, bp |")
     print("| ---: |" + " ---: |" * 5)
-    every = list(days(folder))
     for follow in ("1", "0.5", "0"):
         policy = Policy.parse(SCALED_EXAMPLE + f"follow = {follow}\n")
         ended, total = {"target": 0, "stop": 0, "end": 0}, 0.0
@@ -292,22 +292,40 @@ def print_follow(folder: Path, entries: int) -> None:
         )
 
 
+def print_csv(folder: Path, symbol: str, on: str, after: str) -> None:
+    """Print a day as `replay --ticks` reads it."""
+    (day,) = days(folder, only=(symbol,), pattern=f"nse_ticks_1s_{on}.parquet")
+    begin = datetime.fromisoformat(f"{on}T{after}:00+05:30").timestamp() * 1000
+    print("ts,price")
+    for minute in day.minutes:
+        for ts_ms, price in minute.ticks:
+            if ts_ms >= begin:
+                print(f"{ts_ms},{price * TICK}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument(
-        "table", nargs="?", default="all", choices=["band", "budget", "follow", "all"]
+        "table", nargs="?", default="all", choices=["band", "budget", "follow", "all", "csv"]
     )
     parser.add_argument(
         "--entries", type=int, default=5, help="entries a symbol and day, each on both sides"
     )
+    parser.add_argument("--symbol", default="INFY", help="csv: which")
+    parser.add_argument("--on", default="2021-05-10", help="csv: which day")
+    parser.add_argument("--after", default="09:15", help="csv: from this minute on")
     asked = parser.parse_args()
+    if asked.table == "csv":
+        print_csv(asked.data, asked.symbol, asked.on, asked.after)
+        return
+    every = list(days(asked.data))
     if asked.table in ("follow", "all"):
-        print_follow(asked.data, asked.entries)
+        print_follow(every, asked.entries)
     if asked.table in ("band", "all"):
-        print_band(band_table(asked.data, asked.entries))
+        print_band(band_table(every, asked.entries))
     if asked.table in ("budget", "all"):
-        print_budget(asked.data, asked.entries)
+        print_budget(every, asked.entries)
 
 
 if __name__ == "__main__":

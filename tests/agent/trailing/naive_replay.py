@@ -62,6 +62,7 @@ def replay(rows: list[dict], make, *, bar_min: int = 1, period: int = 14) -> lis
     bar: list[Fraction] = []
     slot = None
     seen = 0
+    last_known = None
     for row in accepted:
         seen += 1
         price, now = number(row["price"]), number(row.get("atr"))
@@ -75,9 +76,10 @@ def replay(rows: list[dict], make, *, bar_min: int = 1, period: int = 14) -> lis
                 bar = []
             slot = (here.date(), minutes)
             bar.append(price)
+        last_known = now or last_known
         before = line("exit", row["ts"], price, pos)
         volume = number(row.get("volume")) if "volume" in row else None
-        event = pos.tick_at(price, row["ts_ms"], volume, now)
+        event = pos.tick_at(price, row["ts_ms"], volume, last_known)
         if pos.exited:
             lines.append({**before, "reason": pos.exited})
             break
