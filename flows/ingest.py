@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
+from prefect.utilities.annotations import opaque
 
 from agent.errors import RatchetError, Refused
 from flows.data.intake import Opened, Taken, announce, commit, opened, take_symbols
@@ -41,7 +42,7 @@ def take(run: Opened, symbols: list[str]) -> list[Taken]:
     return take_symbols(run, symbols)
 
 
-@flow(name="ingest", flow_run_name=run_name, timeout_seconds=3 * 3600)
+@flow(name="ingest", flow_run_name=run_name, timeout_seconds=3 * 3600, persist_result=True)
 def ingest(
     source: str = "kite",
     dataset: str | None = None,
@@ -76,11 +77,11 @@ def ingest(
         with opened(where, request) as run:
             announce(run, logger.info)
             symbols = list(run.source.symbols)
-            parts = [
-                symbols[i : i + SYMBOLS_A_TASK] for i in range(0, len(symbols), SYMBOLS_A_TASK)
+            # opaque: the source and the writer are not Prefect's to search for futures
+            futures = [
+                take.submit(cast("Any", opaque(run)), symbols[start : start + SYMBOLS_A_TASK])
+                for start in range(0, len(symbols), SYMBOLS_A_TASK)
             ]
-            # the source and the writer are not Prefect's to look into or to copy: plain futures
-            futures = [take.submit(run, part) for part in parts]
             return commit(run, [taken for future in futures for taken in future.result()])
     except Refused as fault:
         if not str(fault).startswith(BLOCKED):

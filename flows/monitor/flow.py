@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from agent.errors import RatchetError
 from agent.home import DEFAULT_HOME
 from flows.home import Home
+from flows.prefect_runs import key, run_name, tell_retrain
 
 MODEL_TIMEOUT_S = 1800
 
@@ -43,15 +44,22 @@ def watch_model(home: str, model: str, dataset: str | None) -> dict[str, Any]:
     opened = Home.open(Path(home))
     document = watch(opened, model, logger.info, dataset=dataset)
     document["mlflow_run"] = keep(opened, document)
-    key = f"monitor-{''.join(c if c.isalnum() else '-' for c in model.lower())}"
-    create_link_artifact(Path(document["report"]).as_uri(), "drift report", key=f"{key}-report")
-    create_markdown_artifact(_summary(document), key=key)
+    create_link_artifact(
+        Path(document["report"]).as_uri(), "drift report", key=key("monitor", model, "report")
+    )
+    create_markdown_artifact(_summary(document), key=key("monitor", model))
     if document["retrain"]:
         logger.warning("model %s asks for training: %s", model, document["retrain"])
+        tell_retrain(model, document["retrain"])
     return document
 
 
-@flow(name="monitor", timeout_seconds=4 * MODEL_TIMEOUT_S, persist_result=True)
+@flow(
+    name="monitor",
+    flow_run_name=run_name,
+    timeout_seconds=4 * MODEL_TIMEOUT_S,
+    persist_result=True,
+)
 def monitor(
     home: str | None = None, model: str | None = None, dataset: str | None = None
 ) -> list[dict[str, Any]]:

@@ -85,26 +85,48 @@ def against(
         ).fetchall()
         if not told:
             continue
-        day = np.array([row[0] for row in told])
         y = np.array([row[1] for row in told], dtype=np.int64)
         p = np.array([row[2:] for row in told], dtype=np.float64)
         difference = log_losses(p[:, :3], y) - log_losses(p[:, 3:], y)
-        days, index = np.unique(day, return_inverse=True)
-        daily = np.bincount(index, difference) / np.bincount(index)
-        low, high = sequence(daily)
-        known = math.isfinite(low[-1])
-        lines.append(
-            {
-                "version": number,
-                "champion": champion,
-                "rows": len(told),
-                "days": len(days),
-                "mean": _told(daily.mean()),
-                "low": _told(low[-1]) if known else None,
-                "high": _told(high[-1]) if known else None,
-            }
-        )
+        line = _by_day(np.array([row[0] for row in told]), difference)
+        lines.append({"version": number, "champion": champion} | line)
     return lines
+
+
+def loss(connection: duckdb.DuckDBPyConnection, champion: int | None) -> dict[str, Any] | None:
+    """Return the champion's log-loss less that of the class shares that came, in nats, by day.
+
+    `asks` tells that the champion is surely worse than knowing nothing but the shares: a reason
+    to train. None without an outcome of the champion.
+    """
+    told = connection.execute(
+        "SELECT day, y, p_flat, p_long, p_short FROM outcomes "
+        "WHERE version = ? AND y IS NOT NULL AND p_flat IS NOT NULL",
+        [champion],
+    ).fetchall()
+    if not told:
+        return None
+    y = np.array([row[1] for row in told], dtype=np.int64)
+    p = np.array([row[2:] for row in told], dtype=np.float64)
+    shares = np.bincount(y, minlength=3) / len(y)
+    worse = log_losses(p, y) + np.log(shares[y])
+    line = _by_day(np.array([row[0] for row in told]), worse)
+    return line | {"version": champion, "asks": line["low"] is not None and line["low"] > 0}
+
+
+def _by_day(day: npt.NDArray[np.str_], values: Floats) -> dict[str, Any]:
+    """Return rows, days, and the mean of the daily means with its bounds, None if too few."""
+    days, index = np.unique(day, return_inverse=True)
+    daily = np.bincount(index, values) / np.bincount(index)
+    low, high = sequence(daily)
+    known = math.isfinite(low[-1])
+    return {
+        "rows": len(values),
+        "days": len(days),
+        "mean": _told(daily.mean()),
+        "low": _told(low[-1]) if known else None,
+        "high": _told(high[-1]) if known else None,
+    }
 
 
 def sequence(x: Floats) -> tuple[Floats, Floats]:

@@ -113,6 +113,7 @@ def _watch(home: Home, model: str, tell: Tell, dataset: str | None) -> dict[str,
         ]
         judged = quality.by_version(connection)
         paired = quality.against(connection, champion, numbers)
+        loss = quality.loss(connection, champion)
         number = champion if champion is not None else max(numbers, default=None)
         reference = version_of(number) if number is not None else "no version is known"
         drift, usual, served_rows = None, None, None
@@ -145,12 +146,22 @@ def _watch(home: Home, model: str, tell: Tell, dataset: str | None) -> dict[str,
         "evidently": None if drawn is None else asdict(drawn),
         "quality": judged,
         "paired": paired,
+        "loss": loss,
         "notes": notes,
     }
+    if loss is not None and loss["asks"]:
+        document["retrain"] = "; ".join(filter(None, [document["retrain"], _loses(loss)]))
     page = pages.write_run(run, document)
     index = pages.write_index(folder)
     report = run / pages.PICTURE_PAGE if drawn is not None else page
     return document | {"report": str(report), "page": str(page), "index": str(index)}
+
+
+def _loses(loss: dict[str, Any]) -> str:
+    return (
+        f"version {loss['version']} forecasts worse than the class shares alone, by at least "
+        f"{loss['low']:.4f} nats on {loss['days']} days"
+    )
 
 
 def _of_drift(drift: Drift | None, usual: Usual | None) -> dict[str, Any]:

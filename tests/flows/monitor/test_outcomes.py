@@ -191,6 +191,7 @@ def test_quality_by_hand_and_the_better_version_wins_by_day(daily: Served) -> No
         outcomes.join(connection, daily.home, daily.model, known(daily))
         lines = quality.by_version(connection)
         paired = quality.against(connection, 1, [1, 2])
+        losses = [quality.loss(connection, number) for number in (1, 2, 3)]
     y = kept(daily).query("version == 1")["y"].to_numpy()
     p = np.where(y == 0, 0.5, 0.25)
     first = lines[0]
@@ -209,6 +210,11 @@ def test_quality_by_hand_and_the_better_version_wins_by_day(daily: Served) -> No
     assert paired[0]["mean"] == pytest.approx((np.log(p) - np.log(other)).mean(), abs=1e-6)
     assert (paired[0]["version"], paired[0]["days"]) == (2, 25)
     assert paired[0]["low"] < paired[0]["mean"] < paired[0]["high"]
+    shares = np.bincount(y) / len(y)
+    assert losses[1] is not None
+    assert losses[1]["mean"] == pytest.approx((np.log(shares[y]) - np.log(other)).mean(), abs=1e-6)
+    assert losses[1]["asks"] is (losses[1]["low"] > 0)
+    assert losses[2] is None
 
 
 def test_a_confidence_sequence_errs_rarely_however_often_it_is_looked_at() -> None:
