@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from agent.errors import SettingRefused
 from agent.market.charges import charges_on, rates_for
 from agent.market.instruments import Side
 from agent.trailing.candles import Bar, replay_bars
+from agent.trailing.plan import needs_of
 from agent.trailing.policy import Policy, plan_for
 from flows.data.frame import DAY_MS, EPOCH, INTERVAL_MS, IST_MS, MINUTE_MS, day_numbers, ts_ms
 from flows.data.grid import ticks_per_rupee
@@ -154,15 +156,21 @@ def label_symbol(
     Raises
     ------
     agent.errors.SettingRefused
-        If a time of the settings is none.
+        If a time of the settings is none, or the policy fits at no decision's price (the first
+        refusal, with both its keys and numbers).
     """
-    track = _Track(candles, interval, settings)
-    rows = []
+    track = _Track(candles, interval, policy, settings)
+    rows: list[tuple[int, _Result, _Result]] = []
+    refusal: SettingRefused | None = None
     for i in track.decisions():
         end = track.end_of(i + 1)
-        sides = [_trade(track, i, end, policy, side) for side in (Side.LONG, Side.SHORT)]
-        if sides[0] is not None and sides[1] is not None:
-            rows.append((i, sides[0], sides[1]))
+        try:
+            both = (_trade(track, i, end, Side.LONG), _trade(track, i, end, Side.SHORT))
+            rows.append((i, *both))
+        except SettingRefused as fault:
+            refusal = refusal or fault
+    if not rows and refusal is not None:
+        raise refusal
     return _labels(track, rows, settings.theta_r, code)
 
 
@@ -178,11 +186,14 @@ class _Result:
 class _Track:
     """One symbol's candles in exact ticks, with what a decision needs to know of each."""
 
-    def __init__(self, candles: pd.DataFrame, interval: str, settings: LabelSettings) -> None:
+    def __init__(
+        self, candles: pd.DataFrame, interval: str, policy: Policy, settings: LabelSettings
+    ) -> None:
         self.ts = ts_ms(candles)
         self.day = day_numbers(self.ts)
         self.length_ms = INTERVAL_MS[interval]
         self.daily = interval == "day"
+        self.policy = policy
         self.settings = settings
         self.every = settings.every or EVERY.get(interval, 1)
         self.open, self.high, self.low, self.close = (
@@ -196,6 +207,8 @@ class _Track:
         first, last = _minutes(settings, "entry_from"), _minutes(settings, "entry_until")
         self._may_enter = (minute >= first) & (minute <= last)
         self._in_time = minute + length <= _minutes(settings, "square_off")
+        self._moves_by_atr = any(needs_of(policy))
+        self._ready: tuple[int, float, list[Bar]] = (-1, 0.0, [])  # first candle, grid, bars
 
     def decisions(self) -> Sequence[int]:
         """Return the candles after whose close a trade can be entered."""
@@ -220,17 +233,33 @@ class _Track:
             end -= 1
         return end
 
-    def bars(self, start: int, stop: int, per_rupee: float) -> list[Bar]:
-        """Return candles in ticks."""
-        columns = [
-            _in_ticks(column[start:stop], per_rupee)
-            for column in (self.open, self.high, self.low, self.close, self.atr)
-        ]
-        return [Bar(*row) for row in zip(*columns, strict=True)]
+    def bars(self, entry: int, end: int, per_rupee: float) -> list[Bar]:
+        """Return the candles from one up to another (exclusive) of a day, in ticks.
+
+        The whole day is made at once and kept for the day's other decisions.
+        """
+        start = entry if self.daily else int(np.searchsorted(self.day, self.day[entry]))
+        if self._ready[:2] != (start, per_rupee):
+            stop = int(np.searchsorted(self.day, self.day[entry], side="right"))
+            columns = [
+                _in_ticks(column[start:stop], per_rupee)
+                for column in (self.open, self.high, self.low, self.close)
+            ]
+            # an ATR that no level asks for would only be carried along
+            atr = _in_ticks(self.atr[start:stop], per_rupee) if self._moves_by_atr else repeat(None)
+            made = [Bar(*row) for row in zip(*columns, atr, strict=False)]
+            self._ready = (start, per_rupee, made)
+        return self._ready[2][entry - start : end - start]
 
 
-def _trade(track: _Track, decision: int, end: int, policy: Policy, side: Side) -> _Result | None:
-    """Run one side's trade; None where the policy does not fit the grid at this price."""
+def _trade(track: _Track, decision: int, end: int, side: Side) -> _Result:
+    """Run one side's trade.
+
+    Raises
+    ------
+    agent.errors.SettingRefused
+        If the policy does not fit the grid at this price.
+    """
     per_rupee = float(track.per_rupee[decision])
     tick = Decimal(1) / Decimal(per_rupee) if per_rupee >= 1 else Decimal(5)
     entry_candle = decision + 1
@@ -242,18 +271,15 @@ def _trade(track: _Track, decision: int, end: int, policy: Policy, side: Side) -
     quantity = max(1, int(track.settings.notional_rupees / float(entry)))
     on = EPOCH + timedelta(days=int(track.day[entry_candle]))
     atr = _in_ticks(track.atr[decision : decision + 1], per_rupee)[0]
-    try:
-        plan = plan_for(
-            policy,
-            side=side,
-            entry=entry,
-            tick_size=tick,
-            quantity=quantity,
-            on=on,
-            atr=None if atr is None else atr * exact_tick,
-        )
-    except SettingRefused:
-        return None  # at this price; `label_symbol` reports by the number that is missing
+    plan = plan_for(
+        track.policy,
+        side=side,
+        entry=entry,
+        tick_size=tick,
+        quantity=quantity,
+        on=on,
+        atr=None if atr is None else atr * exact_tick,
+    )
     left = replay_bars(plan, bars)
     exit_price = max(left.price - side.sign * half * exact_tick, exact_tick)
     net = side.sign * (exit_price - entry) - _charges(entry, exit_price, quantity, on, side)

@@ -146,7 +146,13 @@ def sample_symbol(work: Work) -> Part:
     arrays = arrays_of(candles)
     over = features_over(arrays)
     causal = check_causal(arrays, over, seed=work.code)
-    labels = label_symbol(candles, work.interval, work.policy, work.settings, code=work.code)
+    try:
+        labels = label_symbol(candles, work.interval, work.policy, work.settings, code=work.code)
+    except SettingRefused as fault:
+        subject = f"{work.symbol}: {fault.subject}"
+        raise SettingRefused(
+            subject, given=fault.given, allowed=fault.allowed, fix=fault.fix
+        ) from fault
     x = over[labels.candle]
     usable = (labels.candle >= WINDOW - 1) & np.isfinite(x).any(axis=1)
     return Part(

@@ -99,7 +99,12 @@ def test_a_wider_spread_costs_both_sides() -> None:
 
 def test_where_the_policy_does_not_fit_the_grid_there_is_no_label() -> None:
     tight = Policy.parse('mode = "percent"\nstop = "0.01"\nshare = 0\n')
-    assert len(label_symbol(day_candles([FLAT_DAY] * 5), "day", tight, SETTINGS)) == 0
+    cheap = (0.5, 0.51, 0.49, 0.5)
+    rows = [cheap, cheap, FLAT_DAY]
+    loose = Policy.parse('mode = "percent"\nstop = "2%"\nshare = 0\n')
+    assert label_symbol(day_candles(rows), "day", loose, SETTINGS).candle.tolist() == [1]
+    with pytest.raises(SettingRefused, match="stop"):
+        label_symbol(day_candles([FLAT_DAY] * 5), "day", tight, SETTINGS)
 
 
 INTRADAY = Policy.parse('mode = "percent"\nstop = "1%"\ntarget = "2%"\nshare = 0.5\n')

@@ -246,7 +246,7 @@ def test_a_policy_that_never_fits_has_no_labels(opened: Home) -> None:
     from agent.trailing.policy import Policy
 
     tight = Policy.parse('mode = "percent"\nstop = "0.01"\nshare = 0\n')
-    with pytest.raises(SettingRefused, match="no decision that could be labelled"):
+    with pytest.raises(SettingRefused, match=r"NSE:SYN001: .*stop"):
         train(opened, "tight", policy=tight)
 
 
