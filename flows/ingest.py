@@ -22,7 +22,7 @@ from flows.home import Home
 from flows.prefect_runs import NO_SESSION, closed_today, run_name
 
 SYMBOLS_A_TASK = 8  # a task costs about 10 ms beside its work
-BLOCKED = "blocked: log in"
+BLOCKED = "blocked: "
 
 
 def _worth_retrying(task: Any, run: Any, state: Any) -> bool:  # noqa: ARG001  (Prefect's form)
@@ -65,8 +65,8 @@ def ingest(
     Returns
     -------
     dict
-        The document of `ratchet ingest --json`; or a completed state named `blocked: log in` or
-        `no session today`.
+        The document of `ratchet ingest --json`; or a completed state named `blocked: log in`,
+        `blocked: market hours` or `no session today`.
     """
     logger = get_run_logger()
     if sessions_only and closed_today():
@@ -76,7 +76,7 @@ def ingest(
     try:
         with opened(where, request) as run:
             announce(run, logger.info)
-            symbols = list(run.source.symbols)
+            symbols = list(run.symbols)
             # opaque: the source and the writer are not Prefect's to search for futures
             futures = [
                 take.submit(cast("Any", opaque(run)), symbols[start : start + SYMBOLS_A_TASK])
@@ -87,4 +87,5 @@ def ingest(
         if not str(fault).startswith(BLOCKED):
             raise
         logger.warning("%s", fault)
-        return Completed(name=BLOCKED, message=str(fault))
+        name = "blocked: market hours" if "market hours" in str(fault) else "blocked: log in"
+        return Completed(name=name, message=str(fault))

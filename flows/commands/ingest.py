@@ -35,6 +35,10 @@ def ingest(  # noqa: PLR0913, PLR0917  (one parameter an option)
     drop_bad: Annotated[
         bool, typer.Option("--drop-bad", help="Leave bad candles out (counted), do not refuse.")
     ] = False,
+    universe: Annotated[
+        str | None,
+        typer.Option(help="Only these keys, apart by commas [default: all; kite: the settings']."),
+    ] = None,
     symbols: Annotated[int, typer.Option(help="synthetic: number of shares.")] = 12,
     days: Annotated[int, typer.Option(help="synthetic: number of sessions.")] = 250,
     edge: Annotated[float, typer.Option(help="synthetic: AUC planted above 0.5, 0 to 0.2.")] = 0.0,
@@ -59,6 +63,7 @@ def ingest(  # noqa: PLR0913, PLR0917  (one parameter an option)
         last=_date("--last", last),
         interval=interval,
         drop_bad=drop_bad,
+        universe=tuple(filter(None, (key.strip() for key in (universe or "").split(",")))),
         symbols=symbols,
         days=days,
         edge=edge,

@@ -51,6 +51,7 @@ class Opened:
 
     request: Request
     source: Source
+    symbols: tuple[str, ...]
     writer: DatasetWriter
     dataset: str
     before: str | None
@@ -73,12 +74,14 @@ def opened(home: Home, request: Request) -> Iterator[Opened]:
             fix="swap them",
         )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="ingest-", dir=_made(home.tmp)) as work:
-        source, suggested = open_source(request, Path(work))
+        source, suggested = open_source(home, request, Path(work))
         dataset = request.dataset or suggested
         store = CandleStore(home)
         with store.writing(dataset) as writer:
             before = _before(store, dataset, source)
-            yield Opened(request, source, writer, dataset, before, started)
+            yield Opened(
+                request, source, _chosen(source, request), writer, dataset, before, started
+            )
 
 
 def take_symbols(run: Opened, symbols: Sequence[str]) -> list[Taken]:
@@ -110,6 +113,7 @@ def commit(run: Opened, taken: Sequence[Taken]) -> dict[str, Any]:
         sessions=sessions,
         quality=quality,
     )
+    run.source.finish()
     return document(manifest) | {
         "unchanged": manifest.fingerprint == run.before,
         "skipped": [{"name": s.name, "reason": s.reason} for s in run.source.skipped],
@@ -133,11 +137,11 @@ def ingest(home: Home, request: Request, tell: Tell) -> dict[str, Any]:
     with opened(home, request) as run:
         announce(run, tell)
         taken: list[Taken] = []
-        every = max(1, len(run.source.symbols) // PROGRESS_LINES)
-        for number, symbol in enumerate(run.source.symbols, start=1):
+        every = max(1, len(run.symbols) // PROGRESS_LINES)
+        for number, symbol in enumerate(run.symbols, start=1):
             taken += take_symbols(run, [symbol])
-            if number % every == 0 or number == len(run.source.symbols):
-                tell(f"{number}/{len(run.source.symbols)} symbols, last {symbol}")
+            if number % every == 0 or number == len(run.symbols):
+                tell(f"{number}/{len(run.symbols)} symbols, last {symbol}")
         return commit(run, taken)
 
 
@@ -146,7 +150,7 @@ def announce(run: Opened, tell: Tell) -> None:
     for skip in run.source.skipped:
         tell(f"skipped {skip.name}: {skip.reason}")
     facts = run.source.facts
-    tell(f"{facts.source}: {facts.interval} candles of {len(run.source.symbols)} symbols")
+    tell(f"{facts.source}: {facts.interval} candles of {len(run.symbols)} symbols")
 
 
 def document(manifest: Manifest) -> dict[str, Any]:
@@ -200,6 +204,23 @@ def _between(frame: pd.DataFrame, first: date | None, last: date | None) -> pd.D
     if last is not None:
         keep &= ms < day_start_ms(last) + DAY_MS
     return frame[keep].reset_index(drop=True)
+
+
+def _chosen(source: Source, request: Request) -> tuple[str, ...]:
+    """Return the symbols to take: those asked for, or all. `kite` has asked for them already."""
+    if not request.universe or source.facts.source == "kite":
+        return tuple(source.symbols)
+    wanted = [key if ":" in key else f"NSE:{key}" for key in request.universe]
+    skipped = {skip.name for skip in source.skipped}
+    unknown = [key for key in wanted if key not in set(source.symbols) | skipped]
+    if unknown:
+        raise SettingRefused(
+            "--universe",
+            given=", ".join(unknown),
+            allowed=", ".join(source.symbols),
+            fix="leave them out, or use a source that has them",
+        )
+    return tuple(sorted(set(wanted) & set(source.symbols)))
 
 
 def _sessions(run: Opened, grid: SessionGrid) -> list[date]:

@@ -151,6 +151,13 @@ def test_gaps_are_in_the_report(store_home: Home, tmp_path: Path) -> None:
     assert document["quality"]["nse_sessions_absent"] == 0
 
 
+def test_a_universe_narrows_a_source_and_a_stranger_in_it_is_named(store_home: Home) -> None:
+    document = run(store_home, "sample", universe=("IBM", "NSE:MSFT", "NSE:FB"))
+    assert document["symbols"] == ["NSE:IBM", "NSE:MSFT"]
+    with pytest.raises(SettingRefused, match="found NSE:TCS"):
+        run(store_home, "sample", universe=("NSE:TCS",))
+
+
 def test_candles_of_the_broker_are_not_replaced_by_others(store_home: Home) -> None:
     document = run(store_home, "synthetic", symbols=1, days=5, dataset="live")
     manifest = store_home.candles / "live" / "dataset.json"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
 from agent.errors import SettingRefused
+from flows.data.frame import IST
 from flows.data.sources.base import Skipped, Source
+from flows.home import Home
 
 __all__ = ["Request", "Skipped", "Source", "open_source"]
 
@@ -31,6 +33,8 @@ class Request:
         In Kite's words: which files to take, or what to generate.
     drop_bad : bool
         Leave bad candles out, counted, instead of refusing the source.
+    universe : tuple of str
+        Instrument keys to take; empty is all that the source has.
     symbols, days, edge, seed
         The synthetic market's size and dial.
     """
@@ -41,17 +45,20 @@ class Request:
     last: date | None = None
     interval: str | None = None
     drop_bad: bool = False
+    universe: tuple[str, ...] = ()
     symbols: int = 12
     days: int = 250
     edge: float = 0.0
     seed: int = 0
 
 
-def open_source(request: Request, work: Path) -> tuple[Source, str]:
+def open_source(home: Home, request: Request, work: Path) -> tuple[Source, str]:
     """Return the source that a request names, and the dataset's name if it gives none.
 
     Parameters
     ----------
+    home : Home
+        Where settings, the broker's session and its dataset are.
     work : Path
         An empty folder for the source's temporary files; the caller removes it.
 
@@ -81,9 +88,12 @@ def open_source(request: Request, work: Path) -> tuple[Source, str]:
         market = Market(interval, request.symbols, request.days, request.edge, request.seed)
         return SyntheticSource(market), "synthetic"
     if request.source == "kite":
-        from flows.data.sources.kite import open_kite
+        from flows.data.sources.kite import Asked, open_kite
 
-        return open_kite(request), "kite"
+        last = request.last or datetime.now(IST).date()
+        dataset, interval = request.dataset or "kite", request.interval or "day"
+        asked = Asked(dataset, interval, request.universe, request.first, last)
+        return open_kite(home, asked), dataset
     raise SettingRefused(
         "--source",
         given=repr(request.source),

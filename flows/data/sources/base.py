@@ -45,3 +45,6 @@ class Source(Protocol):
 
     def read(self, symbol: str) -> pd.DataFrame:
         """Return all candles of a symbol as the source has them, sorted by time."""
+
+    def finish(self) -> None:
+        """Hear that everything was committed; remove what was kept for an interrupted run."""

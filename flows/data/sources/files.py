@@ -95,6 +95,9 @@ class FileSource:
         """Return a symbol's candles of all files together, sorted by time."""
         return make_frame(symbol, *self._spill.read(symbol))
 
+    def finish(self) -> None:
+        """Nothing was kept."""
+
     def _look(self, kind: Kind, pattern: str) -> tuple[list[Table], list[Skipped]]:
         matched = sorted(Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207
         if not matched:

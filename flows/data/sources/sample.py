@@ -79,6 +79,9 @@ class SampleSource:
         values["volume"] = np.rint(raw["volume"].to_numpy(dtype=np.float64) / factor)
         return make_frame(symbol, _midnights(raw), values)
 
+    def finish(self) -> None:
+        """Nothing was kept."""
+
     @cached_property
     def _tables(self) -> dict[str, pd.DataFrame]:
         import pandas as pd

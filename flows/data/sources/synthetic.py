@@ -144,6 +144,9 @@ class SyntheticSource:
             values[name] = round_to_grid(values[name], steps)
         return make_frame(symbol, ms, values)
 
+    def finish(self) -> None:
+        """Nothing was kept."""
+
     @cached_property
     def _factor(self) -> tuple[Floats, Floats, Floats]:
         """Return the market's shocks: over night (days,), inside (days, candles), days' volatility.
