@@ -53,8 +53,8 @@ test: .venv/.installed  ## the whole suite but what needs a Debian package
 test-system: .venv/.installed  ## tests that need a Debian package; says which is missing
 	$(BIN)/pytest -m system
 
-demo: .venv/.installed  ## not there yet
-	@echo "make demo: nothing to run yet" >&2; exit 2
+demo: .venv/.installed  ## the whole loop once, no account needed; report in var/demo/report.html
+	$(BIN)/ratchet demo --home $(HOME_DIR)
 
 up: .venv/.installed  ## not there yet
 	@echo "make up: nothing to run yet" >&2; exit 2

@@ -10,7 +10,20 @@ import typer
 
 from agent.console import run_program
 
-VERBS: tuple[str, ...] = ("ingest",)
+VERBS: tuple[str, ...] = (
+    "demo",
+    "ingest",
+    "monitor",
+    "up",
+    "release",
+    "serve",
+    "train",
+    "models",
+    "status",
+    "init",
+    "config",
+    "doctor",
+)
 
 app = typer.Typer(
     name="ratchet",

@@ -15,6 +15,19 @@ from flows.demo.charts import IST, Frame, Line, Mark, chart
 from flows.demo.page import CSS
 from flows.demo.story import Story, Trade
 
+FOLD_COLUMNS = (
+    "fold",
+    "from",
+    "to",
+    "log_loss",
+    "log_loss_prior",
+    "skill",
+    "auc_long",
+    "auc_short",
+    "direction_auc",
+    "brier",
+    "rank_ic",
+)
 OPEN_CARDS = 6  # the first trades are unfolded, the rest are one click away
 
 
@@ -170,7 +183,7 @@ def _models(trainings: Sequence[Mapping[str, Any]]) -> str:
             for name, gate in gates.items()
         )
         folds = training["folds"]
-        columns = [key for key in (folds[0] if folds else {}) if _is_figure(folds[0][key])]
+        columns = [key for key in FOLD_COLUMNS if folds and key in folds[0]]
         rows = [[fold[key] for key in columns] for fold in folds]
         parts.append(
             f"<h3>Version {escape(str(training['version']))} of {escape(training['model'])}</h3>"
@@ -182,10 +195,6 @@ def _models(trainings: Sequence[Mapping[str, Any]]) -> str:
         "Purged walk-forward folds; each figure is out of sample. A version without an edge may "
         "trade here for the plumbing, never with money.",
     )
-
-
-def _is_figure(value: object) -> bool:
-    return value is None or isinstance(value, int | float | str)
 
 
 def _traffic(serving: Mapping[str, Any]) -> str:

@@ -1,0 +1,271 @@
+"""The whole loop once: candles, two models, a release, an exchange, the agent, a report.
+
+Each step is a command or a process of ours; this file orders them, watches over them and gathers
+what they say. Whatever goes wrong, every process that was started is ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from agent.console import tell
+from agent.errors import EnvironmentRefused
+from flows import deploy
+from flows.children import Child, Children, require_free_port, wait_ready
+from flows.demo import figures
+from flows.demo.ground import clean_home
+from flows.demo.memory import PeakMemory
+from flows.demo.replay import Replay, choose
+from flows.demo.report import render
+from flows.demo.settings import DemoSettings
+from flows.demo.steps import Progress, StepFailed, ask
+from flows.demo.story import SAMPLE_BANNER, Story
+from flows.home import Home, process_environment
+
+DATASET = "demo"
+MODEL = "demo"
+STEPS = 7
+READY_S = 60.0
+AGENT_LIMIT_S = 540.0  # far above what a run takes: a bound, not an expectation
+WATCH_S = 0.2
+PROGRESS_S = 5.0
+
+
+def run_demo(settings: DemoSettings) -> dict[str, Any]:
+    """Run the demo and write its report and summary.
+
+    Returns
+    -------
+    dict
+        The document of `summary.json`, with `report` and `summary` paths.
+
+    Raises
+    ------
+    agent.errors.SettingRefused
+        If the data cannot be used, a port is taken, the home cannot be written, or a part died.
+    agent.errors.Broken
+        If the agent's books and the exchange's differ.
+    """
+    began = time.monotonic()
+    for port, purpose, option in (
+        (settings.serve_port, "the served model", "--serve-port"),
+        (settings.control_port, "the agent's control", "--control-port"),
+        (settings.paper_port, "the paper exchange", "--paper-port"),
+    ):
+        require_free_port(port, host=settings.base, purpose=purpose, setting=option)
+    with clean_home(settings.home) as root, PeakMemory() as memory:
+        story = _loop(Home.open(root), settings)
+        document = _document(story, settings, memory.mib, time.monotonic() - began)
+        report, summary = root / "report.html", root / "summary.json"
+        report.write_text(render(story), encoding="utf-8")
+        summary.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    return document | {"files": {"report": str(report), "summary": str(summary)}}
+
+
+def _loop(home: Home, settings: DemoSettings) -> Story:
+    environment = process_environment(home)
+    progress = Progress(STEPS)
+
+    def pipeline(*arguments: str) -> dict[str, Any]:
+        return ask("flows", [*arguments, "--home", str(home.root)], environment)
+
+    with progress.step("ingest", settings.data or "the sample that comes with it"):
+        source = _source(settings.data)
+        data = pipeline("ingest", "--source", source, "--dataset", DATASET)
+        replay = choose(home, DATASET, days=settings.days, symbols_max=settings.symbols_max)
+    with progress.step("train", f"champion and challenger, through {replay.trained_through}"):
+        trainings = [pipeline(*_training(replay, settings, who)) for who in VERSIONS]
+    champion, challenger = (int(training["version"]) for training in trainings)
+    with progress.step("release", "build a Bento, prove it in a fresh process, plan the traffic"):
+        share = f"{challenger}={settings.challenger_share}"
+        split = ["--model", MODEL, "--champion", str(champion), "--challenger", share]
+        released = pipeline("release", *split)
+    with Children(environment, home.logs) as children:
+        with progress.step("start", "served model and paper exchange"):
+            deploy.start(children, home, deploy.ServeOptions(port=settings.serve_port))
+            paper = _start_paper(children, home, settings, replay)
+        with progress.step("trade", f"{len(replay.symbols)} symbols, {replay.first} on"):
+            _trade(children, home, settings, replay)
+            audit = figures.read_audit(paper)
+    with progress.step("monitor", "predictions joined with outcomes, drift"):
+        drift = pipeline("monitor", "--model", MODEL)
+    with progress.step("report", "what happened"):
+        trades = figures.read_trades(home.root)
+        moves = figures.level_moves(home.root)
+        return Story(
+            banner=_banner(data, settings),
+            data=_data(data, replay),
+            training=_trained(trainings, progress.seconds["train"]),
+            serving=figures.served_figures(home, MODEL, str(released["bento"])),
+            agent=figures.agent_figures(audit, trades, moves),
+            drift=_drift(drift),
+            seconds=progress.seconds,
+            trainings=trainings,
+            trades=trades,
+            refusals=figures.read_refusals(home.root),
+            report_links=_links(home.root, drift),
+        )
+
+
+VERSIONS = ("champion", "challenger")
+
+
+def _source(data: str | None) -> str:
+    if data is None:
+        return "sample"
+    kind = "csv" if data.endswith((".csv", ".csv.gz")) else "parquet"
+    return f"{kind}:{data}"
+
+
+def _training(replay: Replay, settings: DemoSettings, preset: str) -> list[str]:
+    through = replay.trained_through.isoformat()
+    chosen = ["--symbols", ",".join(replay.symbols), "--last", through]
+    entries = ["--entries", f"top-share={settings.top_share}"]
+    named = ["--dataset", DATASET, "--model", MODEL, "--preset", preset]
+    return ["train", *named, *chosen, *entries]
+
+
+def _start_paper(children: Children, home: Home, settings: DemoSettings, replay: Replay) -> str:
+    ready = home.tmp / "paper-ready.json"
+    days = ["--first", replay.first.isoformat(), "--last", replay.last.isoformat()]
+    place = ["--port", str(settings.paper_port), "--ready-file", str(ready)]
+    drawn = ["--lockstep", "--fresh", "--seed", str(settings.seed)]
+    command = [sys.executable, "-m", "agent", "paper", "--candles", str(replay.candles)]
+    child = children.start("paper", [*command, *days, *place, *drawn, "--home", str(home.root)])
+    wait_ready(child, ready.exists, limit_s=READY_S)
+    return f"http://{settings.base}:{settings.paper_port}"
+
+
+def _trade(children: Children, home: Home, settings: DemoSettings, replay: Replay) -> None:
+    """Run the agent to the end of the data; stop at once if a part dies."""
+    where = settings.base
+    extra = {
+        "RATCHET_AGENT__BROKER__REST_URL": f"http://{where}:{settings.paper_port}",
+        "RATCHET_AGENT__BROKER__TICKER_URL": f"ws://{where}:{settings.paper_port}",
+        "RATCHET_AGENT__MODEL__URL": f"http://{where}:{settings.serve_port}",
+        "RATCHET_AGENT__MODEL__NAME": MODEL,
+        "RATCHET_AGENT__MARKET__SESSIONS_FILE": str(replay.sessions),
+        "RATCHET_AGENT__CONTROL__PORT": str(settings.control_port),
+    }
+    command = [sys.executable, "-m", "agent", "run", "--clock", "exchange", "--until-end"]
+    agent = children.start("agent", [*command, "--home", str(home.root)], extra=extra)
+    watch(agent, children, lambda: _told(home.root))
+
+
+def watch(agent: Child, children: Children, told: Any) -> None:
+    """Wait for the agent's own end while every other part lives; tell progress.
+
+    Raises
+    ------
+    EnvironmentRefused
+        If the agent or another part ends as it should not, or the bound is passed.
+    """
+    until = time.monotonic() + AGENT_LIMIT_S
+    tell_at = time.monotonic() + PROGRESS_S
+    while agent.process.poll() is None:
+        others = [child for child in children.running if child is not agent]
+        fault = next((why for child in others if (why := child.fault())), None)
+        if fault is not None or time.monotonic() > until:
+            raise EnvironmentRefused(
+                "trade",
+                given=fault or f"an agent still at it after {AGENT_LIMIT_S:g} s",
+                allowed="every part alive to the end of the data",
+                fix="run it again; if it happens again, read the logs named above",
+            )
+        if time.monotonic() > tell_at:
+            tell(f"      {told()}")
+            tell_at = time.monotonic() + PROGRESS_S
+        time.sleep(WATCH_S)
+    if agent.process.returncode != 0:
+        raise StepFailed(
+            "agent",
+            given=agent.fault() or "",
+            allowed="an agent that trades to the end of the data",
+            fix="run it again; if it happens again, read its log",
+        )
+
+
+def _told(root: Path) -> str:
+    """Return how far the agent is, in one line, from its journal."""
+    try:
+        trades = figures.read_trades(root)
+    except (EnvironmentRefused, OSError):
+        return "the agent is starting"
+    if not trades:
+        return "no trade closed yet"
+    day = date.fromtimestamp(trades[-1].closed_ms / 1000)  # noqa: DTZ012  (a date to look at)
+    return f"{len(trades)} trades closed, now {day}"
+
+
+def _banner(data: Mapping[str, Any], settings: DemoSettings) -> str:
+    if settings.data is None:
+        return SAMPLE_BANNER
+    inside = "day" if data["interval"] == "day" else data["interval"]
+    return f"plumbing, not performance: {data['notes']}; prices inside a {inside} are simulated"
+
+
+def _data(data: Mapping[str, Any], replay: Replay) -> dict[str, Any]:
+    return {
+        "source": data["source"],
+        "interval": data["interval"],
+        "symbols": list(replay.symbols),
+        "first": data["first"],
+        "last": data["last"],
+        "candles": data["candles"],
+        "fingerprint": data["fingerprint"],
+        "replayed": [replay.first.isoformat(), replay.last.isoformat()],
+        "trained_through": replay.trained_through.isoformat(),
+        "simulated_path": True,
+    }
+
+
+def _trained(trainings: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
+    return {
+        "model": MODEL,
+        "versions": {
+            who: int(training["version"]) for who, training in zip(VERSIONS, trainings, strict=True)
+        },
+        "gates": {who: t["gates"] for who, t in zip(VERSIONS, trainings, strict=True)},
+        "folds": {who: t["folds"] for who, t in zip(VERSIONS, trainings, strict=True)},
+        "metrics": {who: t["metrics"] for who, t in zip(VERSIONS, trainings, strict=True)},
+        "seconds": seconds,
+    }
+
+
+def _drift(drift: Mapping[str, Any]) -> dict[str, Any]:
+    drifted = drift["drifted_features"]
+    features = drift["features"]
+    return {
+        "report": drift["report"],
+        "drifted_features": len(drifted) if isinstance(drifted, list) else drifted,
+        "features": len(features) if isinstance(features, list) else features,
+    }
+
+
+def _links(root: Path, drift: Mapping[str, Any]) -> dict[str, str]:
+    report = drift["report"]
+    return {"Evidently's drift report": os.path.relpath(report, root)} if report else {}
+
+
+def _document(
+    story: Story, settings: DemoSettings, peak_mib: float, seconds: float
+) -> dict[str, Any]:
+    return {
+        "banner": story.banner,
+        "data": dict(story.data),
+        "training": dict(story.training),
+        "serving": dict(story.serving),
+        "agent": dict(story.agent),
+        "drift": dict(story.drift),
+        "refusals": dict(story.refusals),
+        "seed": settings.seed,
+        "peak_memory_mib": round(peak_mib),
+        "seconds": {**story.seconds, "total": round(seconds, 3)},
+    }
