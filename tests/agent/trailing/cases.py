@@ -90,7 +90,7 @@ def policy(draw: Random, *, tick: float, entry: float, wild: bool = False) -> st
         if draw.random() < 0.4:
             top["max_extension"] = d(1, 12)
     tables: dict[str, dict[str, str]] = {}
-    if draw.random() < 0.35:
+    if draw.random() < (0.6 if mode == "fixed" else 0.3):
         tables["volatility"] = {
             "floor": draw.choice(["0.5", "1", "0.25", "0.8"]),
             "cap": draw.choice(["1", "2", "1.5", "3"]),

@@ -125,13 +125,24 @@ def test_the_atr_of_a_candle_is_known_when_it_has_closed() -> None:
 
 
 def test_volatility_carries_the_best_stop_that_may_be_in_force() -> None:
-    text = 'mode = "percent"\nstop = "1"\nshare = 0\n[volatility]\nfloor = 1\ncap = 2\n'
-    made = plan(text, atr=Fraction(1))
-    calm, wild = bars("10 10.2 9.8 10, 10 11 9.9 10.5")
-    walk = examine(made, open_walk(made), Bar(calm.open, calm.high, calm.low, calm.close, 40)).after
-    after = examine(made, walk, wild).after
-    assert after.upper >= after.state.stop
-    assert made.price(after.state.stop) == 9
+    # Between whole steps a wider distance lets the candidate fall while the price rises: at
+    # m = 2 it is 100.50, at m = 2.9 only 100.05; nobody knows which of the two came last.
+    text = 'mode = "fixed"\nstop = "1"\nstep = 1\nmove = 1\n[volatility]\nfloor = 1\ncap = 2\n'
+    made = plan(text, entry="100", atr=Fraction(1))
+    calm, wild, after = bars("100 100.4 99.6 100, 100.6 102.9 100.3 102, 100.4 101 100.4 101")
+    wider = Bar(calm.open, calm.high, calm.low, calm.close, 30)
+    walk = examine(made, open_walk(made), wider).after
+    said = examine(made, walk, wild)
+    assert rupees(made, said.after.state.stop) == Fraction("100.05")
+    assert rupees(made, said.after.upper) == Fraction("100.5")
+    assert (said.certain, said.ambiguous) == (False, True)
+    assert [rupees(made, p) for p in (said.possible[0].low, said.possible[0].high)] == [
+        Fraction("100.3"),
+        Fraction("100.5"),
+    ]
+    carried = examine(made, said.after, after)
+    assert (carried.certain, carried.ambiguous) == (False, True), "an open between the two"
+    assert rupees(made, carried.after.upper) == Fraction("100.5")
 
 
 @given(SEEDS, st.sampled_from(list(Side)))

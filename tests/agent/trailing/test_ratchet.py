@@ -54,6 +54,7 @@ TABLE = [
     ("target rounds toward the entry", P + 'target = "3"\nfollow = 0.5\n', LONG, "10.05", "9.05", "13.00", None),
     ("target rounds toward the entry, SHORT", P + 'target = "3"\nfollow = 0.5\n', SHORT, "9.95", "10.95", "7.00", None),
     ("follow 0 keeps the target", P + 'target = "3"\nfollow = 0\n', LONG, "12", "10.00", "13.00", None),
+    ("a SHORT's target at exactly 0", P + 'target = "9"\nfollow = 1\n', SHORT, "9", "10.50", "0.05", None),
     ("a SHORT's target ends at one tick", P + 'target = "9"\nfollow = 5\n', SHORT, "7", "9.50", "0.05", None),
 ]  # fmt: skip
 
