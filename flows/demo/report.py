@@ -28,7 +28,7 @@ FOLD_COLUMNS = (
     "brier",
     "rank_ic",
 )
-OPEN_CARDS = 6  # the first trades are unfolded, the rest are one click away
+OPEN_CARDS = 6  # those whose levels moved most are unfolded, the rest are one click away
 
 
 def render(story: Story) -> str:
@@ -132,7 +132,8 @@ def _equity(trades: Sequence[Trade]) -> str:
 
 
 def _trades(trades: Sequence[Trade]) -> str:
-    cards = "".join(_card(trade, unfolded=n < OPEN_CARDS) for n, trade in enumerate(trades))
+    liveliest = sorted(trades, key=lambda t: -len(t.stops) - len(t.targets))[:OPEN_CARDS]
+    cards = "".join(_card(trade, unfolded=trade in liveliest) for trade in trades)
     return _section(
         f"Trades ({len(trades)})",
         f'<p class="legend"><i class="price"></i>price <i class="stop"></i>stop '

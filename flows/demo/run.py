@@ -32,6 +32,8 @@ from flows.home import Home, process_environment
 DATASET = "demo"
 MODEL = "demo"
 STEPS = 7
+VERSIONS = ("champion", "challenger")
+DAILY_POLICY = Path(__file__).with_name("daily.toml")
 READY_S = 60.0
 AGENT_LIMIT_S = 540.0  # far above what a run takes: a bound, not an expectation
 WATCH_S = 0.2
@@ -81,7 +83,7 @@ def _loop(home: Home, settings: DemoSettings) -> Story:
         data = pipeline("ingest", "--source", source, "--dataset", DATASET)
         replay = choose(home, DATASET, days=settings.days, symbols_max=settings.symbols_max)
     with progress.step("train", f"champion and challenger, through {replay.trained_through}"):
-        trainings = [pipeline(*_training(replay, settings, who)) for who in VERSIONS]
+        trainings = [pipeline(*_training(data, replay, settings, who)) for who in VERSIONS]
     champion, challenger = (int(training["version"]) for training in trainings)
     with progress.step("release", "build a Bento, prove it in a fresh process, plan the traffic"):
         share = f"{challenger}={settings.challenger_share}"
@@ -114,9 +116,6 @@ def _loop(home: Home, settings: DemoSettings) -> Story:
         )
 
 
-VERSIONS = ("champion", "challenger")
-
-
 def _source(data: str | None) -> str:
     if data is None:
         return "sample"
@@ -124,12 +123,15 @@ def _source(data: str | None) -> str:
     return f"{kind}:{data}"
 
 
-def _training(replay: Replay, settings: DemoSettings, preset: str) -> list[str]:
+def _training(
+    data: Mapping[str, Any], replay: Replay, settings: DemoSettings, preset: str
+) -> list[str]:
     through = replay.trained_through.isoformat()
     chosen = ["--symbols", ",".join(replay.symbols), "--last", through]
     entries = ["--entries", f"top-share={settings.top_share}"]
     named = ["--dataset", DATASET, "--model", MODEL, "--preset", preset]
-    return ["train", *named, *chosen, *entries]
+    policy = ["--policy", str(DAILY_POLICY)] if data["interval"] == "day" else []
+    return ["train", *named, *chosen, *entries, *policy]
 
 
 def _start_paper(children: Children, home: Home, settings: DemoSettings, replay: Replay) -> str:
@@ -137,6 +139,7 @@ def _start_paper(children: Children, home: Home, settings: DemoSettings, replay:
     days = ["--first", replay.first.isoformat(), "--last", replay.last.isoformat()]
     place = ["--port", str(settings.paper_port), "--ready-file", str(ready)]
     drawn = ["--lockstep", "--fresh", "--seed", str(settings.seed)]
+    drawn += ["--ticks-per-day", str(settings.ticks_per_day)]
     command = [sys.executable, "-m", "agent", "paper", "--candles", str(replay.candles)]
     child = children.start("paper", [*command, *days, *place, *drawn, "--home", str(home.root)])
     wait_ready(child, ready.exists, limit_s=READY_S)

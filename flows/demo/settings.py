@@ -17,6 +17,7 @@ class DemoSettings(BaseModel):
     seed: int = Field(7, ge=0, description="Draws the price paths; the models have their own.")
     symbols_max: int = Field(8, ge=1, le=50, description="Most traded symbols kept of --data.")
     days: int | None = Field(None, ge=1, le=60, description="Sessions to replay, unseen.")
+    ticks_per_day: int = Field(750, ge=50, le=22_500, description="Drawn inside a day candle.")
     challenger_share: float = Field(0.3, gt=0, lt=1, description="Weight of the challenger.")
     top_share: float = Field(0.2, gt=0, le=0.5, description="Share of each side's scores traded.")
     serve_port: int = Field(13000, ge=1024, le=65535)
