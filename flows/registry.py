@@ -119,7 +119,7 @@ class Registry:
         agent.errors.Refused
             If another process keeps writing for `LOCK_WAIT_S`.
         """
-        _check_name(name)
+        check_name(name)
         held = bundle.read_bundle(folder)
         with self._writing(f"register a version of {name}") as client:
             self._ensure_model(client, name)
@@ -144,7 +144,7 @@ class Registry:
 
     def versions(self, name: str) -> list[Version]:
         """Return a model's versions, oldest first; empty if there is no such model."""
-        _check_name(name)
+        check_name(name)
         with self._reading() as client:
             rows = _pages(client.search_model_versions, f"name = '{name}'")
             aliases = self._aliases(client, name) if rows else {}
@@ -287,7 +287,7 @@ class Registry:
 
     def tag(self, name: str, key: str) -> str | None:
         """Return a tag of the registered model, None if it or the model does not exist."""
-        _check_name(name)
+        check_name(name)
         with self._reading() as client:
             return _tags_of(client, name).get(key)
 
@@ -300,7 +300,7 @@ class Registry:
         change : callable
             From the old text (None if there is none) to the new.
         """
-        _check_name(name)
+        check_name(name)
         with self._writing(f"change tag {key} of {name}") as client:
             self._ensure_model(client, name)
             text = str(change(_tags_of(client, name).get(key)))
@@ -372,7 +372,14 @@ class Registry:
                 client.delete_registered_model_alias(name, alias)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what cannot be a model's name: it is a folder's, a lock's and an URL's as well.
+
+    Raises
+    ------
+    agent.errors.SettingRefused
+        If it is none.
+    """
     if not NAME.fullmatch(name):
         raise SettingRefused(
             "model name",

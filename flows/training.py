@@ -30,7 +30,7 @@ from flows.home import Home
 from flows.labels import LabelSettings
 from flows.model import Fitted, Recipe
 from flows.reference import reference, training_range
-from flows.registry import Registry, Version
+from flows.registry import Registry, Version, check_name
 from flows.revision import code_revision
 from flows.rival import against_champion
 from flows.samples import Each, Samples, Work, arrays_of, assemble, feature_names
@@ -113,6 +113,7 @@ def train_model(
         If the registry or the home cannot be used.
     """
     started = time.monotonic()
+    check_name(settings.model)
     lock = home.locks / f"train-{settings.model}.lock"
     with locks.held(lock, what=f"train model {settings.model}"):
         run = _Run(home, settings, tell)

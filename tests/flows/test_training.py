@@ -174,6 +174,7 @@ ERRORS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
      r"NSE:SYN001: history too short: found \d+ days.*at least 260"),
     ("too many folds", {"folds": 40}, SettingRefused, "lower --folds"),
     ("bad name", {"model": "a/b"}, SettingRefused, "model name"),
+    ("a way out", {"model": "../../up"}, SettingRefused, "model name"),
 ]  # fmt: skip
 ERROR_IDS = [row[0] for row in ERRORS]
 
@@ -187,6 +188,7 @@ def test_what_cannot_be_trained_is_one_clear_error(
     assert told.value.exit_status == 2  # type: ignore[attr-defined]
     assert Registry(opened).versions("broken") == []
     assert not list(opened.tmp.glob("train-*"))
+    assert all(path.is_file() for path in opened.locks.iterdir())
 
 
 def test_a_simulated_path_is_refused(opened: Home) -> None:
