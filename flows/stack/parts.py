@@ -149,7 +149,11 @@ def _trading(home: Home, given: Settings) -> list[Part]:
     serve, paper, control = settings.serve_port, settings.paper_port, given.agent.control.port
     candles = ("--candles", settings.paper_candles) if settings.paper_candles else ()
     workers = ("--workers", str(settings.serve_workers))
-    drawn = ("--speed", f"{settings.paper_speed:g}", "--seed", str(settings.paper_seed))
+    pace = ("--lockstep",) if settings.paper_lockstep else ("--speed", f"{settings.paper_speed:g}")
+    drawn = (*pace, "--seed", str(settings.paper_seed))
+    mode: tuple[str, ...] = ("--live",) if settings.live else ()
+    if settings.paper_lockstep and not settings.live:
+        mode = ("--clock", "exchange")
     return [
         Part(
             "serve",
@@ -169,9 +173,9 @@ def _trading(home: Home, given: Settings) -> list[Part]:
         ),
         Part(
             "agent",
-            _module("agent", "run", *root, *(("--live",) if settings.live else ())),
+            _module("agent", "run", *root, *mode),
             needs=("serve", "paper"),
-            probe=Probe(control, "/status"),
+            probe=Probe(control, "/status", statuses=frozenset({200, 401})),  # 401: no token
             address=f"http://{HOST}:{control}",
             extra={**given.environment(*BROKER_SECRETS), **_where(settings)},
         ),

@@ -13,7 +13,7 @@ ANSWER_BYTES_MAX = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request that a ready part answers with 200.
+    """A request that a ready part answers.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ class Probe:
         Sent as JSON by POST; GET without one.
     text : str
         Must stand in the answer; `{pid}` is the part's process id.
+    statuses : frozenset of int
+        HTTP statuses that say it serves.
     """
 
     port: int
@@ -32,6 +34,7 @@ class Probe:
     host: str = "127.0.0.1"
     body: dict[str, Any] | None = None
     text: str = ""
+    statuses: frozenset[int] = frozenset({200})
 
     async def answers(self, pid: int) -> bool:
         """Return whether the part with this process id answers as it should, within two seconds."""
@@ -40,7 +43,7 @@ class Probe:
                 status, text = await self._ask()
         except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             return False
-        return status == 200 and self.text.replace("{pid}", str(pid)) in text
+        return status in self.statuses and self.text.replace("{pid}", str(pid)) in text
 
     async def _ask(self) -> tuple[int, str]:
         reader, writer = await asyncio.open_connection(self.host, self.port)

@@ -39,6 +39,11 @@ class StackSettings(BaseModel):
     paper_speed: Annotated[float, Field(gt=0, le=100_000)] = Field(
         1.0, description="Virtual seconds of the paper exchange in a second of the wall."
     )
+    paper_lockstep: bool = Field(
+        False,
+        description="The paper exchange and the agent go through its data as fast as they can, "
+        "reproducibly; else both go by the clock on the wall.",
+    )
     paper_seed: Annotated[int, Field(ge=0)] = Field(
         1, description="Draws the paper exchange's paths, depth and synthetic prices."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import urllib.error
@@ -47,6 +48,8 @@ def status(root: Path) -> dict[str, Any]:
         wrong += _parts_wrong(parts)
         if parts.get("prefect", {}).get("state") == State.UP:
             runs = _flow_runs(parts["prefect"]["address"], wrong)
+        if parts.get("agent", {}).get("state") == State.UP:
+            _ask_agent(root, wrong)
         if parts.get("serve", {}).get("state") == State.UP:
             _ask_ready(parts["serve"]["address"], wrong)
     else:
@@ -102,10 +105,11 @@ def _flow_runs(address: str, wrong: list[str]) -> list[dict[str, Any]]:
     api = PrefectApi(f"{address}/api", ASK_S)
     try:
         working = api.flow_runs("RUNNING", "PENDING")
-        failed = api.flow_runs("FAILED", "CRASHED", since=since)
+        ended = api.flow_runs("FAILED", "CRASHED", "COMPLETED", since=since)
     except Retryable as fault:
         wrong.append(str(fault))
         return []
+    failed = _not_made_good(ended)
     for run in failed:
         why = (run["state"].get("message") or "").splitlines() or [""]
         wrong.append(f"flow run {run['name']} {run['state']['name'].lower()}: {why[0][:200]}")
@@ -118,6 +122,39 @@ def _flow_runs(address: str, wrong: list[str]) -> list[dict[str, Any]]:
         }
         for run in working + failed
     ]
+
+
+def _not_made_good(ended: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the failed runs after which their flow has not completed a run."""
+    completed: dict[str, str] = {}
+    for run in ended:
+        if run["state"]["type"] == "COMPLETED":
+            at = run["end_time"] or ""
+            completed[run["flow_id"]] = max(at, completed.get(run["flow_id"], ""))
+    return [
+        run
+        for run in ended
+        if run["state"]["type"] != "COMPLETED"
+        and (run["end_time"] or "") > completed.get(run["flow_id"], "")
+    ]
+
+
+def _ask_agent(root: Path, wrong: list[str]) -> None:
+    """Ask the agent's control API; its port and token are in a file that the owner can read."""
+    try:
+        kept = json.loads((root / "agent" / "control.json").read_text(encoding="utf-8"))
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{kept['port']}/status",
+            headers={"Authorization": f"Bearer {kept['token']}"},
+        )
+        with urllib.request.urlopen(request, timeout=ASK_S) as answer:  # noqa: S310
+            said = json.loads(answer.read())
+    except (OSError, ValueError, KeyError) as fault:
+        wrong.append(f"the agent does not tell its state: {fault}")
+        return
+    if said.get("mode") != "NORMAL":
+        guards = ", ".join(said.get("guards") or ()) or "an operator"
+        wrong.append(f"the agent is in {said.get('mode')} (set by {guards})")
 
 
 def _ask_ready(address: str, wrong: list[str]) -> None:
