@@ -31,8 +31,8 @@ INSTANCES_HARD_MAX = 1_000
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=TS_MS_MAX)]
 Stamp = Milliseconds | Annotated[str, msgspec.Meta(max_length=40)]
-Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2,5}:[A-Z0-9&_. -]{1,48}$")]
-RequestId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2,5}:[A-Z0-9&_. -]{1,48}\Z")]
+RequestId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
 VersionNumber = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
 Listed = msgspec.Meta(max_length=CANDLES_MAX)
 
@@ -187,9 +187,10 @@ def decoded(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
     except msgspec.ValidationError as fault:
-        said, at, path = str(fault).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".") if at else "body"
-        raise invalid(field or "body", _expected(said)) from None
+        said, at, where = str(fault).partition(" - at ")
+        # "… - at `$.candles.open[3]`", or "… - at `key` in `$.context`" for a key of an object
+        path = where.rpartition("`$")[2].rstrip("`").lstrip(".") if at else ""
+        raise invalid(path or "body", _expected(said)) from None
     except _UNREADABLE as fault:
         raise Problem("body-malformed", f"not JSON: {fault}"[:300]) from None
 

@@ -24,6 +24,17 @@ API = "/api/2.0/mlflow/registered-models"
 LIMIT_S = 1.2  # for all calls of one change; BentoML cuts a request at 2 s
 
 
+NOT_FOUND = 404
+
+
+class _StatusTold(Exception):
+    """The registry answered, but not with 200."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
 class RegistryTags:
     """One registered model's tags and aliases, over HTTP.
 
@@ -52,8 +63,8 @@ class RegistryTags:
         query = urllib.parse.urlencode({"name": model})
         try:
             answer = self._call("GET", f"/get?{query}")
-        except urllib.error.HTTPError as fault:
-            if fault.code == 404:
+        except _StatusTold as fault:
+            if fault.status == NOT_FOUND:
                 return None
             raise self._unreachable(fault) from fault
         for tag in answer.get("registered_model", {}).get("tags", []):
@@ -72,7 +83,7 @@ class RegistryTags:
         body = {"name": model, "key": PLAN_TAG, "value": text}
         try:
             self._call("POST", "/set-tag", body)
-        except urllib.error.HTTPError as fault:
+        except _StatusTold as fault:
             raise self._unreachable(fault) from fault
 
     def point_aliases(self, model: str, wanted: Mapping[str, int]) -> str:
@@ -81,7 +92,7 @@ class RegistryTags:
             for alias, version in wanted.items():
                 body = {"name": model, "alias": alias, "version": str(version)}
                 self._call("POST", "/alias", body)
-        except (Problem, urllib.error.HTTPError) as fault:
+        except (Problem, _StatusTold) as fault:
             return f"aliases were not changed: {fault}"
         return ""
 
@@ -100,8 +111,9 @@ class RegistryTags:
         try:
             with urllib.request.urlopen(request, timeout=left_s) as answer:  # noqa: S310
                 document = json.loads(answer.read() or b"{}")
-        except urllib.error.HTTPError:
-            raise
+        except urllib.error.HTTPError as fault:
+            with fault:  # it holds the connection
+                raise _StatusTold(fault.code) from None
         except (OSError, ValueError) as fault:
             raise self._unreachable(fault) from fault
         return document if isinstance(document, dict) else {}

@@ -220,24 +220,35 @@ def _pieces(document: object) -> dict[int, Pieces]:
 def laid_out(held: Mapping[int, Pieces], weights: Mapping[int, float]) -> dict[int, Pieces]:
     """Return who owns which slots, moving as few as the new weights allow.
 
-    Raising a weight takes free slots only (the champion's); lowering one frees some; no slot
-    goes from one challenger to another. The versions of even rank grow from the bottom up, the
-    others from the top down, so that for two challengers the weights alone decide.
+    Raising a weight takes the champion's slots, lowering one frees some; what one challenger
+    gives up in the same change goes to another only where the champion's do not suffice. The
+    versions of even rank grow from the bottom up, the others from the top down, so that for two
+    challengers the weights alone decide.
     """
     kept = {v: _shrunk(held.get(v, []), round(w * SLOTS)) for v, w in weights.items()}
     for rank, version in enumerate(sorted(weights)):
-        missing = round(weights[version] * SLOTS) - _size(kept[version])
-        taken = sorted(piece for pieces in kept.values() for piece in pieces)
-        edges = [0, *(edge for piece in taken for edge in piece), SLOTS]
-        free = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
         upward = rank % 2 == 0
-        for a, b in free if upward else reversed(free):
-            part = min(missing, b - a)
-            if part > 0:
-                kept[version].append((a, a + part) if upward else (b - part, b))
-                missing -= part
+        for others in ([*held.values(), *kept.values()], list(kept.values())):
+            missing = round(weights[version] * SLOTS) - _size(kept[version])
+            free = _free(others)
+            for a, b in free if upward else reversed(free):
+                part = min(missing, b - a)
+                if part > 0:
+                    kept[version].append((a, a + part) if upward else (b - part, b))
+                    missing -= part
         kept[version] = _joined(kept[version])
     return kept
+
+
+def _free(owned: Sequence[Pieces]) -> Pieces:
+    """Return the slots that none of the pieces, which may overlap, covers."""
+    free: Pieces = []
+    at = 0
+    for start, stop in sorted(piece for pieces in owned for piece in pieces):
+        if start > at:
+            free.append((at, start))
+        at = max(at, stop)
+    return [*free, (at, SLOTS)] if at < SLOTS else free
 
 
 def _size(pieces: Pieces) -> int:

@@ -13,25 +13,25 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.errors import EnvironmentRefused, RatchetError, SettingRefused
 from bentos.access import StartRefused, check_bind
-from bentos.problems import Problem
-from bentos.registry import RegistryTags
 from bentos.settings import load_settings
 from bentos.store import locked, write_whole
 from bentos.traffic import parse_plan
 from flows.children import Child, Children, require_free_port, wait_ready
 from flows.home import Home, tracking_uri
 from flows.plan import encoded
+from flows.stack.follower import Follower as ServerFollower
 
 START_S = 90.0
 STOP_S = 8.0
 FOLLOW_S = 2.0
+FOLLOW_S_MAX = 60.0
 MIRROR_S = 120.0
 PLAN, MIRRORED, RELEASED = "plan.json", ".mirrored", "bento.json"
 
@@ -261,14 +261,17 @@ def mirror(home: Home, name: str) -> dict[str, Any] | None:
 class Follower:
     """Keeps the serving folder and the registry alike while a server runs.
 
-    Watches cheaply (one file, or one REST call a model) and runs `mirror` in a process of its
-    own when something changed, because MLflow would cost this one 190 MB. A registry that is
-    away is tried again; serving goes on with the last plan.
+    A registry server is followed into the folder (`flows.stack.follower`). Without one, changes
+    made over the API are in the folder alone: they are brought into the registry's database by
+    `mirror`, in a process of its own, because MLflow would cost this one 190 MB. What fails is
+    tried again; serving goes on with the last plan.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, tell: Callable[[str], None]) -> None:
         self._home = home
-        self._uri = tracking_uri(home)
+        uri = tracking_uri(home)
+        remote = uri.startswith(("http://", "https://"))
+        self._server = ServerFollower(home, uri, tell) if remote else None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
@@ -284,25 +287,12 @@ class Follower:
     def _run(self) -> None:
         wait_s = FOLLOW_S
         while not self._stop.wait(wait_s):
-            behind = [path.parent.name for path in self._home.serving.glob(f"*/{PLAN}")]
-            behind = [name for name in behind if self._differs(name)]
-            failed = bool(behind) and not self._mirror()
-            wait_s = min(wait_s * 2, 60.0) if failed else FOLLOW_S
-
-    def _differs(self, name: str) -> bool:
-        folder = self._home.serving / name
-        try:
-            ours = int(json.loads((folder / PLAN).read_bytes())["revision"])
-            if self._uri.startswith(("http://", "https://")):
-                tags = RegistryTags(self._uri)
-                tags.begin()
-                theirs = (tags.plan(name) or {}).get("revision", 0)
-                return int(theirs) > ours
-            return (folder / MIRRORED).read_text().strip() != str(ours)
-        except FileNotFoundError:
-            return True
-        except (OSError, ValueError, KeyError, TypeError, Problem):
-            return False
+            if self._server is not None:
+                self._server.look()
+                continue
+            ahead = any(_ahead(path.parent) for path in self._home.serving.glob(f"*/{PLAN}"))
+            failed = ahead and not self._mirror()
+            wait_s = min(wait_s * 2, FOLLOW_S_MAX) if failed else FOLLOW_S
 
     def _mirror(self) -> bool:
         self._home.logs.mkdir(exist_ok=True)
@@ -319,6 +309,18 @@ class Follower:
             except (OSError, subprocess.TimeoutExpired):
                 return False
         return run.returncode == 0
+
+
+def _ahead(folder: Path) -> bool:
+    """Whether a model's folder holds a plan that the registry has not seen."""
+    try:
+        revision = json.loads((folder / PLAN).read_bytes())["revision"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    try:
+        return (folder / MIRRORED).read_text(encoding="utf-8").strip() != str(revision)
+    except OSError:
+        return True
 
 
 def main() -> None:

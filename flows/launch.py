@@ -1,5 +1,6 @@
 """BentoML's supervisor as we run it: `python -m flows.launch BENTO HOST PORT`.
 
+BENTO is a built Bento's folder, or an import path (`bentos.service:ModelServingPipeline`).
 Instead of `bentoml serve`, for one figure: its arbiter looks at its workers every 10 s, so a
 killed one was missing for up to 10 s; here 0.5 s.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from pathlib import Path
 
 CHECK_DELAY_S = 0.5
 GRACEFUL_S = 2  # a request takes milliseconds; stragglers are cut
@@ -29,11 +31,12 @@ def main() -> None:
     circus.create_standalone_arbiter = functools.partial(
         circus.create_standalone_arbiter, check_delay=CHECK_DELAY_S
     )
-    service = load(bento, working_dir=bento)
+    folder = bento if Path(bento).is_dir() else "."
+    service = load(bento, working_dir=folder)
     service.inject_config()
     serve_http(
         bento,
-        working_dir=bento,
+        working_dir=folder,
         host=host,
         port=port,
         timeout_graceful_shutdown=GRACEFUL_S,

@@ -55,7 +55,7 @@ def serve(
     environment = process_environment(opened)
     with Children(environment, opened.logs, grace_s=deploy.STOP_S) as children:
         server = deploy.start(children, opened, options, stop=stop)
-        follower = deploy.Follower(opened)
+        follower = deploy.Follower(opened, tell)
         follower.start()
         _ready(ready_file, server.url)
         tell(f"serving {deploy.released(opened).tag} at {server.url} (log: {server.child.log})")

@@ -1,0 +1,1 @@
+"""How fast the served model answers: an open-loop generator against the real service."""

@@ -1,0 +1,141 @@
+"""Sanity on both sides: times, ranges, probabilities, an answer that never changes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from bentos.answer import golden_difference, prediction, trading_day
+from bentos.checks import (
+    STUCK_ANSWERS,
+    StuckWatch,
+    age_warnings,
+    bad_output,
+    closes_ms,
+    range_warnings,
+)
+from bentos.problems import Problem
+
+MIDNIGHT = 1_767_551_400_000  # 2026-01-05 00:00 in India
+MINUTE, HOUR = 60_000, 3_600_000
+NINE_15 = MIDNIGHT + 9 * HOUR + 15 * MINUTE
+HALF_PAST_3 = MIDNIGHT + 15 * HOUR + 30 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("opens", "interval", "closes"),
+    [
+        (MIDNIGHT, "day", HALF_PAST_3),
+        (NINE_15, "minute", NINE_15 + MINUTE),
+        (NINE_15, "60minute", NINE_15 + HOUR),
+        (MIDNIGHT + 15 * HOUR + 15 * MINUTE, "60minute", HALF_PAST_3),  # the session's short last
+        (MIDNIGHT + 18 * HOUR, "60minute", MIDNIGHT + 19 * HOUR),  # an evening session
+    ],
+)
+def test_when_a_candle_closes(opens: int, interval: str, closes: int) -> None:
+    assert closes_ms(opens, interval) == closes
+
+
+@pytest.mark.parametrize(
+    ("ms", "day"),
+    [
+        (MIDNIGHT, "2026-01-05"),
+        (MIDNIGHT - 1, "2026-01-04"),
+        (MIDNIGHT + 24 * HOUR - 1, "2026-01-05"),
+        (MIDNIGHT + 20 * HOUR, "2026-01-05"),  # the next day in UTC is not the next here
+    ],
+)
+def test_the_trading_day_is_indias(ms: int, day: str) -> None:
+    assert trading_day(ms) == day
+
+
+def test_the_time_of_asking() -> None:
+    opened, closed = NINE_15, NINE_15 + HOUR
+
+    def told(as_of: int, *, refuse: bool = False) -> list[str]:
+        return age_warnings(as_of, opened, closed, 600, refuse=refuse)
+
+    assert told(closed) == told(closed + 600_000) == []
+    assert told(closed + 600_001)[0].startswith("stale:")
+    assert told(opened)[0].startswith("unfinished-candle:")
+    with pytest.raises(Problem, match="as_of"):
+        told(opened - 1)
+    with pytest.raises(Problem, match="as_of"):
+        told(closed + 600_001, refuse=True)
+
+
+def test_values_outside_the_training_range() -> None:
+    low, high = np.full(8, -1.0), np.full(8, 1.0)
+    names = [f"f{i}" for i in range(8)]
+    assert range_warnings(np.array([1.0, -1.0, math.nan, 0, 0, 0, 0, 0]), low, high, names,
+                          refuse=False) == []  # fmt: skip
+    told = range_warnings(np.full(8, 2.0), low, high, names, refuse=False)
+    assert told == ["outside-training-range: f0, f1, f2, f3, f4 and 3 more"]
+    with pytest.raises(Problem, match=r"features\.f1"):
+        range_warnings(np.array([0, 2.0, 0, 0, 0, 0, 0, 0]), low, high, names, refuse=True)
+
+
+@pytest.mark.parametrize(
+    ("p", "good"),
+    [
+        ((0.2, 0.3, 0.5), True),
+        ((0.0, 0.0, 1.0), True),
+        ((0.2, 0.3, 0.5 + 1e-9), True),
+        ((0.2, 0.3, 0.6), False),
+        ((-0.1, 0.6, 0.5), False),
+        ((1.1, -0.1, 0.0), False),
+        ((math.nan, 0.5, 0.5), False),
+        ((math.inf, 0.0, 0.0), False),
+    ],
+)
+def test_probabilities_that_are_none_are_never_a_trade(
+    p: tuple[float, float, float], good: bool
+) -> None:
+    assert (bad_output(p) == "") is good
+    if not good:
+
+        class Manifest:
+            payoff, rule = None, None
+
+        said, wrong = prediction(Manifest(), p)  # type: ignore[arg-type]
+        assert said["side"] == "HOLD"
+        assert wrong.startswith("bad-output")
+
+
+def test_one_answer_to_many_questions_is_noticed_once() -> None:
+    watch, same = StuckWatch(), (0.2, 0.3, 0.5)
+    told = [watch.seen(str(i).encode(), same) for i in range(3 * STUCK_ANSWERS)]
+    assert told.count(True) == 1
+    assert told[STUCK_ANSWERS]
+    assert watch.stuck
+    assert not watch.seen(b"new", (0.1, 0.4, 0.5))
+    assert not watch.stuck
+
+
+def test_one_question_asked_often_is_not_stuck() -> None:
+    watch = StuckWatch()
+    assert not any(watch.seen(b"same", (0.2, 0.3, 0.5)) for _ in range(3 * STUCK_ANSWERS))
+
+
+GOLDEN = {"side": "BUY", "p_long": 0.5, "p_short": 0.2, "p_flat": 0.3, "er_long": 0.1,
+          "er_short": -0.2}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"p_long": 0.5 + 1e-12}, True),
+        ({"p_long": 0.5 + 1e-6}, False),
+        ({"side": "SELL"}, False),
+        ({"er_long": math.nan}, False),
+        ({"er_long": None}, False),
+        ({"extra": 1}, False),
+    ],
+)
+def test_the_golden_answer_is_compared_to_the_last_figure(
+    change: dict[str, object], same: bool
+) -> None:
+    assert (golden_difference(GOLDEN, {**GOLDEN, **change}) == "") is same

@@ -1,0 +1,97 @@
+"""Turns: a burst is bounded at its full length, and models take turns."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from bentos.lanes import Lanes
+from bentos.problems import Problem
+
+
+def test_what_is_past_the_bound_is_refused_at_once() -> None:
+    async def burst() -> list[object]:
+        lanes = Lanes(waiting_max=10, waiting_s_max=5)
+        turns = [lanes.turn("a") for _ in range(25)]
+        told = await asyncio.gather(*turns, return_exceptions=True)
+        assert lanes.shed("a") == 15
+        await lanes.turn("a")  # the line is empty again
+        return list(told)
+
+    told = asyncio.run(burst())
+    refused = [one for one in told if isinstance(one, Problem)]
+    assert len(refused) == 15
+    assert {(one.kind, one.status, one.headers()["Retry-After"]) for one in refused} == {
+        ("overloaded", 503, "1")
+    }
+
+
+def test_models_take_turns() -> None:
+    async def two() -> list[str]:
+        lanes, served = Lanes(waiting_max=50, waiting_s_max=5), []
+
+        async def one(model: str) -> None:
+            await lanes.turn(model)
+            served.append(model)
+
+        await asyncio.gather(*(one("flooded") for _ in range(40)), *(one("calm") for _ in range(3)))
+        return served
+
+    served = asyncio.run(two())
+    assert [i for i, model in enumerate(served) if model == "calm"] == [1, 3, 5]
+
+
+def test_one_models_flood_leaves_the_others_line_alone() -> None:
+    async def flood() -> None:
+        lanes = Lanes(waiting_max=2, waiting_s_max=5)
+        told = await asyncio.gather(
+            *(lanes.turn("flooded") for _ in range(9)), lanes.turn("calm"), return_exceptions=True
+        )
+        assert sum(isinstance(one, Problem) for one in told) == 7
+        assert told[-1] is None
+
+    asyncio.run(flood())
+
+
+def test_a_turn_that_comes_too_late_is_refused() -> None:
+    async def late() -> None:
+        lanes = Lanes(waiting_max=10, waiting_s_max=0.01)
+
+        async def slow() -> None:
+            await lanes.turn("a")
+            time.sleep(0.03)
+
+        told = await asyncio.gather(slow(), lanes.turn("a"), return_exceptions=True)
+        assert told[0] is None
+        assert isinstance(told[1], Problem)
+
+    asyncio.run(late())
+
+
+def test_a_client_that_went_away_takes_no_turn() -> None:
+    async def gone() -> None:
+        lanes = Lanes(waiting_max=10, waiting_s_max=5)
+        waiting = [asyncio.ensure_future(lanes.turn("a")) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(told[0], asyncio.CancelledError)
+        assert told[1:] == [None, None]
+
+    asyncio.run(gone())
+
+
+def test_lines_start_again_after_they_were_empty() -> None:
+    async def again() -> None:
+        lanes = Lanes(waiting_max=2, waiting_s_max=5)
+        for _ in range(5):
+            await asyncio.wait_for(lanes.turn("a"), 2)
+
+    asyncio.run(again())
+
+
+@pytest.mark.parametrize("model", ["a", "unseen"])
+def test_nothing_was_shed_before_anything_was_asked(model: str) -> None:
+    assert Lanes(1, 1).shed(model) == 0
