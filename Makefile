@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export DO_NOT_TRACK := true
 export PREFECT_HOME ?= $(CURDIR)/var/prefect-unused
 
-.PHONY: help install demo up lint format types test test-system bench bench-% clean
+.PHONY: help install demo up lint format test test-system bench bench-serving clean
 
 help:  ## this list
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -59,8 +59,10 @@ demo: .venv/.installed  ## the whole loop once, no account needed; report in var
 up: .venv/.installed  ## not there yet
 	@echo "make up: nothing to run yet" >&2; exit 2
 
-bench: .venv/.installed  ## not there yet
-	@echo "make bench: nothing to run yet" >&2; exit 2
+bench-serving: .venv/.installed  ## latency, load and traffic split of the served model; var/bench/
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks.serving
+
+bench: bench-serving  ## every benchmark that there is
 
 clean:  ## remove what make made (not var/)
 	rm -rf .venv .uv dist build .mypy_cache .ruff_cache

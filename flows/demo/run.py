@@ -156,6 +156,8 @@ def _trade(children: Children, home: Home, settings: DemoSettings, replay: Repla
         "RATCHET_AGENT__MODEL__NAME": MODEL,
         "RATCHET_AGENT__MARKET__SESSIONS_FILE": str(replay.sessions),
         "RATCHET_AGENT__CONTROL__PORT": str(settings.control_port),
+        # in lock-step no update is lost, and each reading of the book stops the exchange's clock
+        "RATCHET_AGENT__WATCH__POLL_S": "120",
     }
     command = [sys.executable, "-m", "agent", "run", "--clock", "exchange", "--until-end"]
     agent = children.start("agent", [*command, "--home", str(home.root)], extra=extra)
