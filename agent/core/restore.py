@@ -6,19 +6,17 @@ books decide (orders/reconcile.py), and until they have been read nothing is ope
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 from agent.core.rules import Rules
 from agent.core.state import Desk
 from agent.core.trade import Trade
 from agent.core.turn import Turn
-from agent.core.values import Fault, Mode, Role
+from agent.core.values import Fault, Mode, Role, Transaction
 from agent.market.sessions import from_epoch_ms
-from agent.orders.fills import legs_of
+from agent.orders.fills import fill_of, legs_of
 from agent.orders.leg import Leg, failed
-from agent.portfolio.lots import Fill
 from agent.risk import book as money
 from agent.risk.book import Reserve
 from agent.risk.margin import fallback_margin
@@ -76,7 +74,21 @@ def rebook(turn: Turn) -> None:
         for leg in legs_of(trade):
             if leg.filled:
                 intent = trade.intent if trade.reserved and leg.role is Role.ENTRY else None
-                book, _ = money.on_fill(book, _fill(trade, leg), intent)
+                fill = fill_of(
+                    trade,
+                    leg.transaction,
+                    leg.filled,
+                    leg.value_paise,
+                    order=leg.tag,
+                    upto=leg.filled,
+                    ts_ms=trade.opened_ms,
+                )
+                book, _ = money.on_fill(book, fill, intent)
+        for shares, paise, transaction, name in _others(trade):
+            fill = fill_of(
+                trade, transaction, shares, paise, order=name, upto=shares, ts_ms=trade.opened_ms
+            )
+            book, _ = money.on_fill(book, fill)
     turn.set(money=book)
 
 
@@ -98,19 +110,11 @@ def _reserve(turn: Turn, trade: Trade, entry: Leg) -> Reserve:
     return Reserve(trade.intent, trade.slot, trade.side, entry.terms.quantity, unit, 0, margin)
 
 
-def _fill(trade: Trade, leg: Leg) -> Fill:
-    price = Fraction(leg.value_paise, leg.filled)
-    return Fill(
-        trade_id=f"{leg.tag}/{leg.filled}",
-        order_id=leg.tag,
-        key=trade.key,
-        product=trade.product,
-        segment=trade.instrument.segment,
-        transaction=leg.transaction,
-        quantity=leg.filled,
-        price=int(price) if price.denominator == 1 else price,
-        on=from_epoch_ms(trade.opened_ms).date(),
-        ts_ms=trade.opened_ms,
-        agent=trade.pin.agent,
-        version=trade.pin.version,
-    )
+def _others(trade: Trade) -> Iterator[tuple[int, int, Transaction, str]]:
+    """Yield what came in or went out without an order of ours."""
+    if trade.adopted_shares:
+        how = trade.side.entry_transaction
+        yield trade.adopted_shares, trade.adopted_paise, how, f"{trade.intent}-adopted"
+    if trade.external_shares > 0:
+        how = trade.side.exit_transaction
+        yield trade.external_shares, trade.external_paise, how, f"{trade.intent}-external"

@@ -118,6 +118,7 @@ class OrderRow:
     trigger_ticks: int
     message: str = ""
     filled_ms: int = 0
+    placed_by_broker: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ def drive(turn: Turn, number: int) -> None:
     trade = _entry(turn, trade)
     trade = _naked(turn, trade)
     trade = drive_exit(turn, trade)
+    trade = _surplus(turn, trade)
     trade = _over(turn, trade)
     trade = _look_again(turn, trade)
     if trade is not before:
@@ -106,6 +107,37 @@ def _naked(turn: Turn, trade: Trade) -> Trade:
         "alarm", "unprotected", f"{trade.key}: {trade.open} shares without a stop for {lasted} ms"
     )
     return close(turn, trade, Reason.UNPROTECTED, f"no stop for {lasted} ms, at most {limit}")
+
+
+def _surplus(turn: Turn, trade: Trade) -> Trade:
+    """Own what our own exits sold too much of: a trade of the other side, closed at once."""
+    if trade.open >= 0:
+        return trade
+    shares = -trade.open
+    last = max((leg for leg in trade.exits if leg.filled), key=lambda leg: leg.sent_call)
+    paise = last.value_paise * shares // last.filled
+    number = turn.desk.numbers + 1
+    words = f"own exits closed {shares} shares more than there were"
+    turn.notify("alarm", "surplus", f"{trade.key}: {words}: closing them")
+    turn.set(numbers=number)
+    other = Trade(
+        number,
+        trade.instrument,
+        trade.side.opposite,
+        trade.product,
+        replace(trade.pin, agent="surplus", words=words),
+        turn.at_ms,
+        None,
+        adopted_shares=shares,
+        adopted_paise=paise,
+        filled_ms=turn.at_ms,
+    )
+    turn.put(close(turn, other, Reason.SURPLUS, words))
+    return replace(
+        trade,
+        external_shares=trade.external_shares - shares,
+        external_paise=trade.external_paise - paise,
+    )
 
 
 def _over(turn: Turn, trade: Trade) -> Trade:

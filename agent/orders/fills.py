@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from agent.core.trade import Trade
 from agent.core.turn import Turn
-from agent.core.values import Mode, OrderRow, Role
+from agent.core.values import Mode, OrderRow, Role, Terms, Transaction
 from agent.market.sessions import from_epoch_ms
 from agent.orders.exits import with_leg
 from agent.orders.leg import Leg, absorb
@@ -29,7 +29,7 @@ def take_row(turn: Turn, row: OrderRow, *, book_call: int = 0) -> bool:
     """Take in one row; return whether it is about an order of ours that we know."""
     found = find_leg(turn, row)
     if found is None:
-        _stranger(turn, row)
+        _stranger(turn, row, pushed=not book_call)
         return False
     trade, leg = found
     settled = leg.state is OrderState.FILLED or (leg.final and row.filled <= leg.filled)
@@ -94,23 +94,72 @@ def legs_of(trade: Trade) -> tuple[Leg, ...]:
     return trade.exits if trade.entry is None else (trade.entry, *trade.exits)
 
 
+def closed_elsewhere(turn: Turn, trade: Trade, shares: int, paise: int) -> Trade:
+    """Return the trade after somebody else closed shares of it, and book that."""
+    total = trade.external_shares + shares
+    fill = fill_of(
+        trade,
+        trade.side.exit_transaction,
+        shares,
+        paise,
+        order=f"{trade.intent}-external",
+        upto=total,
+        ts_ms=turn.at_ms,
+    )
+    if turn.desk.money is not None:
+        book, _ = money.on_fill(turn.desk.money, fill)
+        turn.set(money=book)
+    return replace(trade, external_shares=total, external_paise=trade.external_paise + paise)
+
+
+def fill_of(  # noqa: PLR0913  (a fill has that many facts)
+    trade: Trade,
+    transaction: Transaction,
+    shares: int,
+    paise: int,
+    *,
+    order: str,
+    upto: int,
+    ts_ms: int,
+) -> Fill:
+    """Return shares that traded, as the money's book takes them.
+
+    Parameters
+    ----------
+    paise : int
+        The value of the shares.
+    upto : int
+        How many of the order have filled with these: makes the fill's own name.
+    """
+    price = Fraction(paise, shares)
+    return Fill(
+        trade_id=f"{order}/{upto}",
+        order_id=order,
+        key=trade.key,
+        product=trade.product,
+        segment=trade.instrument.segment,
+        transaction=transaction,
+        quantity=shares,
+        price=int(price) if price.denominator == 1 else price,
+        on=from_epoch_ms(ts_ms).date(),
+        ts_ms=ts_ms,
+        agent=trade.pin.agent,
+        version=trade.pin.version,
+    )
+
+
 def _booked(turn: Turn, trade: Trade, leg: Leg, shares: int, paise: int) -> Trade:
     entry = leg.role is Role.ENTRY
     price = Fraction(paise, shares)
     if turn.desk.money is not None:
-        fill = Fill(
-            trade_id=f"{leg.tag}/{leg.filled}",
-            order_id=leg.tag,
-            key=trade.key,
-            product=trade.product,
-            segment=trade.instrument.segment,
-            transaction=leg.transaction,
-            quantity=shares,
-            price=int(price) if price.denominator == 1 else price,
-            on=from_epoch_ms(turn.at_ms).date(),
+        fill = fill_of(
+            trade,
+            leg.transaction,
+            shares,
+            paise,
+            order=leg.tag,
+            upto=leg.filled,
             ts_ms=turn.at_ms,
-            agent=trade.pin.agent,
-            version=trade.pin.version,
         )
         book, _ = money.on_fill(turn.desk.money, fill, trade.intent if entry else None)
         turn.set(money=book)
@@ -123,7 +172,7 @@ def _booked(turn: Turn, trade: Trade, leg: Leg, shares: int, paise: int) -> Trad
     return trade
 
 
-def _stranger(turn: Turn, row: OrderRow) -> None:
+def _stranger(turn: Turn, row: OrderRow, *, pushed: bool) -> None:
     tag = parse_tag(row.tag)
     if tag is not None and tag.instance != turn.desk.rules.instance:
         turn.guard(
@@ -133,7 +182,7 @@ def _stranger(turn: Turn, row: OrderRow) -> None:
             "resume, once the other agent is known to be stopped",
         )
         return
-    held = turn.desk.trade_of(row.key, row.product)
+    held = turn.desk.trade_of(row.key, row.product) if pushed else None
     if held is not None and (row.filled or evidence_of(row.status) is not Evidence.SEEN_PENDING):
         turn.want_book()  # somebody else trades what we hold: read positions before the next step
 
@@ -142,8 +191,6 @@ def adopt_leg(turn: Turn, row: OrderRow) -> Leg:
     """Return an order of ours that no trade knows, as its row describes it."""
     tag = parse_tag(row.tag)
     role = Role.EXIT if tag is None else tag.role
-    from agent.core.values import Terms
-
     state = OrderState.UNKNOWN
     leg = Leg(
         row.tag or f"order{row.order_id}",

@@ -20,7 +20,7 @@ from agent.core.turn import Turn
 from agent.core.values import HeldRow, Mode, OrderRow, Reason, Role
 from agent.market.instruments import Side
 from agent.orders.exits import close, with_leg
-from agent.orders.fills import adopt_leg, legs_of, take_row
+from agent.orders.fills import adopt_leg, closed_elsewhere, legs_of, take_row
 from agent.orders.leg import missed
 from agent.orders.lifecycle import OrderState
 from agent.orders.tags import parse_tag
@@ -62,7 +62,9 @@ def _compare(turn: Turn, orders: tuple[OrderRow, ...], positions: tuple[HeldRow,
         if not difference:
             continue
         old = turn.desk.mismatches.get(slot)
-        if old is None or old.quantity != difference:
+        if _explained(turn, slot, difference, orders):
+            _settle(turn, slot, difference, orders)
+        elif old is None or old.quantity != difference:
             seen[slot] = Mismatch(difference, 1, turn.at_ms)
             if slot in ours:
                 turn.timer("recheck", turn.at_ms + turn.desk.rules.lookup.confirm_ms)
@@ -86,28 +88,56 @@ def _settle(
     sign = trade.side.sign
     gone = -sign * difference
     if 0 < gone <= trade.open:
-        last = max(
-            (r for r in orders if r.key == slot[0] and parse_tag(r.tag) is None and r.filled),
-            key=lambda r: r.filled_ms,
-            default=None,
-        )
-        value = 0 if last is None else last.value_paise * gone // max(last.filled, 1)
-        squared = last is not None and "square" in last.message.lower()
+        last = _stranger(slot, trade.side.exit_transaction, orders)
+        value = _value(turn, trade, last, gone)
+        squared = last is not None and last.placed_by_broker
         reason = Reason.SQUARE_OFF if turn.desk.squaring or squared else Reason.EXTERNAL
         words = f"{gone} of {trade.open} shares were closed elsewhere"
         trade = close(turn, trade, reason, words)
         turn.notify("warning", "closed elsewhere", f"{trade.key}: {words}")
-        turn.put(
-            replace(
-                trade,
-                external_shares=trade.external_shares + gone,
-                external_paise=trade.external_paise + value,
-            )
-        )
+        turn.put(closed_elsewhere(turn, trade, gone, value))
         return
     words = f"{difference:+d} shares of {slot[0]} beside our own {sign * trade.open:+d}"
     turn.note("foreign", slot[0], words, trade.number)
     turn.notify("alarm", "foreign position", f"{words}: not ours, left alone")
+
+
+def _stranger(
+    slot: tuple[str, str], transaction: str, orders: tuple[OrderRow, ...]
+) -> OrderRow | None:
+    """Return the last order of somebody else that traded this way in an instrument."""
+    found = [
+        row
+        for row in orders
+        if (row.key, row.product) == slot
+        and row.transaction == transaction
+        and row.filled
+        and parse_tag(row.tag) is None
+    ]
+    return max(found, key=lambda row: (row.filled_ms, row.order_id), default=None)
+
+
+def _explained(
+    turn: Turn, slot: tuple[str, str], difference: int, orders: tuple[OrderRow, ...]
+) -> bool:
+    """Tell whether somebody's order accounts for a closing: then it needs no second reading."""
+    trade = turn.desk.trade_of(*slot)
+    if trade is None or not 0 < -trade.side.sign * difference <= trade.open:
+        return False
+    last = _stranger(slot, trade.side.exit_transaction, orders)
+    if last is None or last.filled_ms < trade.filled_ms // 1000 * 1000:
+        return False
+    return last.filled - trade.external_shares == -trade.side.sign * difference
+
+
+def _value(turn: Turn, trade: Trade, row: OrderRow | None, shares: int) -> int:
+    """Return what shares that somebody else closed were worth, paise (at worst by the last price)."""
+    if row is not None:
+        return row.value_paise * shares // row.filled
+    sight = turn.sight(trade.key)
+    if sight is not None:
+        return trade.instrument.paise(sight.quote.last) * shares
+    return trade.entered_paise * shares // trade.entered
 
 
 def _adopt_orphans(turn: Turn, orphans: list[OrderRow], positions: tuple[HeldRow, ...]) -> None:

@@ -17,6 +17,7 @@ from agent.market.instruments import Instrument
 from agent.market.sessions import IST, epoch_ms
 
 DEPTH = 5
+RISK_DESK = frozenset({"RMS", "ADMIN"})  # who places the broker's own square-offs
 NEAR_PAISE = 1e-6  # what is left of a binary division
 
 
@@ -50,6 +51,7 @@ def order_row(row: Mapping[str, Any], instruments: Mapping[str, Instrument]) -> 
         trigger_ticks=_ticks(instrument, row.get("trigger_price")),
         message=str(row.get("status_message") or ""),
         filled_ms=0 if not when else _india_ms(when),
+        placed_by_broker=str(row.get("placed_by") or "") in RISK_DESK,
     )
 
 
