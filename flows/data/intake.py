@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from agent.errors import Refused, SettingRefused
 from agent.market.sessions import NSE
-from flows.data.frame import DAY_MS, Ints, day_start_ms, ts_ms
+from flows.data.frame import DAY_MS, day_start_ms, ts_ms
 from flows.data.manifest import Manifest, Partition
 from flows.data.quality import BadCandle, SessionGrid, SymbolQuality, inspect, report
 from flows.data.sources import Request, Source, open_source
@@ -36,18 +36,17 @@ BAD_NAMED = 5  # in an error message
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One symbol's result: partitions written, what was counted, times for the gap report."""
+    """One symbol's result: partitions written, what was counted, the bad candles."""
 
     symbol: str
     partitions: tuple[Partition, ...]
     counts: SymbolQuality
     bad: tuple[BadCandle, ...]
-    ms: Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An ingest between opening its source and committing."""
+    """An ingest between opening its source and committing; shared by threads, not processes."""
 
     request: Request
     source: Source
@@ -56,6 +55,7 @@ class Opened:
     dataset: str
     before: str | None
     started: float
+    grid: SessionGrid = field(default_factory=SessionGrid)
 
 
 @contextmanager
@@ -97,13 +97,10 @@ def take_symbols(run: Opened, symbols: Sequence[str]) -> list[Taken]:
 
 def commit(run: Opened, taken: Sequence[Taken]) -> dict[str, Any]:
     """Judge the gaps, commit the dataset, and return the result as `--json` prints it."""
-    grid = SessionGrid()
-    for one in taken:
-        grid.add(one.symbol, one.ms)
     counts = {one.symbol: one.counts for one in taken}
     for symbol, count in counts.items():
-        count.missing_days, count.missing_candles = grid.missing(symbol)
-    sessions = _sessions(run, grid)
+        count.missing_days, count.missing_candles = run.grid.missing(symbol)
+    sessions = _sessions(run)
     bad = [candle for one in taken for candle in one.bad]
     quality = report(counts, bad, sessions, dropped=run.request.drop_bad)
     quality["left_out"] = {skip.name: skip.reason for skip in run.source.skipped}
@@ -191,7 +188,8 @@ def _take(run: Opened, symbol: str) -> Taken | None:
     if not len(found.frame):
         return None
     parts = tuple(run.writer.put(found.frame, interval))
-    return Taken(symbol, parts, found.counts, found.bad, ts_ms(found.frame))
+    run.grid.add(symbol, ts_ms(found.frame))
+    return Taken(symbol, parts, found.counts, found.bad)
 
 
 def _between(frame: pd.DataFrame, first: date | None, last: date | None) -> pd.DataFrame:
@@ -223,11 +221,11 @@ def _chosen(source: Source, request: Request) -> tuple[str, ...]:
     return tuple(sorted(set(wanted) & set(source.symbols)))
 
 
-def _sessions(run: Opened, grid: SessionGrid) -> list[date]:
+def _sessions(run: Opened) -> list[date]:
     """Return the source's own trading days in the span asked for, or the candles' days."""
     if run.source.sessions is None:
-        return grid.days()
-    days = grid.days()
+        return run.grid.days()
+    days = run.grid.days()
     low, high = days[0] if days else date.max, days[-1] if days else date.min
     return [day for day in run.source.sessions if low <= day <= high]
 

@@ -8,6 +8,7 @@ two rows that are equal in every number, and it is counted.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -118,10 +119,12 @@ def inspect(frame: pd.DataFrame, interval: str, calendar: Calendar | None = NSE)
 class SessionGrid:
     """When any symbol of a dataset has a candle: what the others are then missing.
 
-    Memory: one bit set a day; it grows with days, not with symbols.
+    Memory: 1,440 bytes a day, whatever the number of symbols, and two numbers a symbol and day.
+    Symbols may be added by several threads, and again after a retry.
     """
 
     def __init__(self) -> None:
+        self._one = threading.Lock()
         self._minutes: dict[int, Bools] = {}
         self._own: dict[str, tuple[Ints, Ints, int, int]] = {}
 
@@ -129,8 +132,9 @@ class SessionGrid:
         """Take in the open times of a symbol's candles, sorted."""
         days, starts = np.unique(day_numbers(ms), return_index=True)
         minute = (ms + IST_MS) % DAY_MS // MINUTE_MS
-        for day, start, stop in zip(days, starts, [*starts[1:], len(ms)], strict=True):
-            self._of(int(day))[minute[start:stop]] = True
+        with self._one:
+            for day, start, stop in zip(days, starts, [*starts[1:], len(ms)], strict=True):
+                self._of(int(day))[minute[start:stop]] = True
         self._own[symbol] = (days, np.diff([*starts, len(ms)]), int(ms[0]), int(ms[-1]))
 
     def days(self) -> list[date]:

@@ -221,8 +221,8 @@ def open_kite(home: Home, asked: Asked) -> KiteSource:
     root = settings.broker.rest_url
     refuse_in_market_hours(root, now)
     store = CandleStore(home)
-    keys = tuple(key if ":" in key else f"NSE:{key}" for key in asked.keys)
-    keys = keys or settings.market.universe
+    wanted = asked.keys or settings.market.universe
+    keys = tuple(key if ":" in key else f"NSE:{key}" for key in wanted)
     if asked.dataset in store.datasets() and store.manifest(asked.dataset).source == "kite":
         keys += store.manifest(asked.dataset).symbols  # a narrower ingest must not drop any
     if not keys:
