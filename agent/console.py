@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -62,10 +63,43 @@ def run_program(app: Callable[..., Any], *, program: str) -> None:
     except RatchetError as fault:
         tell(f"{program}: {fault}")
         code = fault.exit_status
+    except ModuleNotFoundError as fault:
+        code = _report_missing(fault, program)
     except Exception as fault:  # noqa: BLE001  (the outermost edge: whatever is left is our bug)
         code = _report_bug(fault, program)
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _report_missing(fault: ModuleNotFoundError, program: str) -> int:
+    """Name the extra that brings a library; a library that none brings is our bug."""
+    library = (fault.name or "").split(".")[0]
+    extras = extras_with(library)
+    if not extras:
+        return _report_bug(fault, program)
+    extra = "paper" if program == "ratchet-agent" and "paper" in extras else extras[0]
+    tell(
+        f"{program}: found no library {library}; this command expects the extra '{extra}'; "
+        f"install it: pip install 'ratchet[{extra}]'"
+    )
+    return USAGE
+
+
+def extras_with(library: str) -> list[str]:
+    """Return the extras of our distribution that bring an importable library, `pipeline` first."""
+    from importlib import metadata
+
+    names = {
+        re.sub(r"[-_.]+", "-", library).lower(),
+        *metadata.packages_distributions().get(library, ()),
+    }
+    names |= {"scikit-learn"} if library == "sklearn" else set()
+    found = set()
+    for wanted in metadata.requires("ratchet") or ():
+        match = re.match(r"([A-Za-z0-9._-]+).*extra == ['\"](\w+)['\"]", wanted)
+        if match and re.sub(r"[-_.]+", "-", match[1]).lower() in names:
+            found.add(match[2])
+    return sorted(found, key=lambda extra: (extra != "pipeline", extra))
 
 
 def _report_bug(fault: Exception, program: str) -> int:

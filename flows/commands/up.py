@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ import typer
 
 from agent.console import INTERRUPTED, emit
 from agent.home import DEFAULT_HOME
+
+LIBRARIES = ("prefect", "mlflow", "bentoml", "numpy")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +35,9 @@ def up(
     """
     from flows.home import Home
 
+    for library in LIBRARIES:  # each part would say so, again and again
+        if importlib.util.find_spec(library) is None:
+            raise ModuleNotFoundError(library, name=library)
     opened = Home.open(home)
     from flows.settings import read_settings
     from flows.stack.parts import stack
