@@ -415,7 +415,7 @@ def read_symbol(
             f"candles of {symbol} in dataset {dataset}",
             given=f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else ''}",
             allowed="the files that its manifest names, whole",
-            fix="ingest the dataset again",
+            fix=f"remove candles/{dataset} under the home and ingest it again",
         ) from fault
 
 
