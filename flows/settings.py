@@ -7,6 +7,7 @@ nearest: a typo in a limit must not fall back to a default in silence.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import stat
@@ -163,6 +164,7 @@ def read_settings(
     return Settings(sections, values, keys)
 
 
+@functools.cache
 def _reading_nothing(model: type[BaseModel]) -> type[BaseModel]:
     """Return a model that takes what it is given and looks nowhere else: the layers are ours."""
     if not issubclass(model, BaseSettings):
