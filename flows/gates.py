@@ -98,84 +98,84 @@ def statistical(seen: Evidence) -> Gate:
     -------
     Gate, with the first condition that does not hold as its sentence
     """
-    f = seen.figures
-    gain, auc = f.get("log_loss_gain", math.nan), f.get("direction_auc", math.nan)
-    errors = (f.get("log_loss_gain_se", math.nan), fold_error(seen.fold_gains))
-    # `max` would drop a NaN that comes second: an error that is not known is no small error
-    gain_error = math.nan if any(map(math.isnan, errors)) else max(errors)
-    auc_error = f.get("direction_auc_se", math.nan)
-    saved, saved_error = f.get("direction_gain", math.nan), f.get("direction_gain_se", math.nan)
-    figures = {
-        "days": seen.days,
-        "moved_rows": seen.moved,
-        "log_loss_gain": gain,
-        "log_loss_gain_error": gain_error,
-        "direction_auc": auc,
-        "direction_auc_error": auc_error,
-        "direction_gain": saved,
-        "direction_gain_error": saved_error,
-        "calibration_error": seen.calibration_error,
-        "boundary_errors": seen.boundary_errors,
-        "causal_rows": seen.causal_rows,
-    }
-    figures = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
+    f = _figures(seen)
+    told = {name: float(value) for name, value in f.items() if math.isfinite(value)}
     if seen.days < STATISTICAL_DAYS_MIN or seen.moved < MOVED_ROWS_MIN:
         return Gate(
             "insufficient",
             f"{seen.days} tested days and {seen.moved} rows that moved; "
             f"{STATISTICAL_DAYS_MIN} and {MOVED_ROWS_MIN} are needed to tell skill from luck",
-            figures,
+            told,
         )
-    conditions = [
-        (
-            auc <= DIRECTION_AUC_MAX and seen.boundary_errors <= BOUNDARY_ERRORS_MAX,
-            (
-                f"too good to be true: direction AUC {auc:.3f} (at most {DIRECTION_AUC_MAX}), days "
-                f"after a fold's start better by {seen.boundary_errors:.1f} errors (at most "
-                f"{BOUNDARY_ERRORS_MAX:g}); look for a leak"
-            ),
-        ),
-        (seen.golden, "the saved model did not reproduce its golden answer"),
-        (
-            gain > ERRORS * gain_error,
-            (
-                f"not better than the class shares: log-loss gain {gain:+.4f}, its error "
-                f"{gain_error:.4f}, {ERRORS:g} errors are needed"
-            ),
-        ),
-        (
-            auc - 0.5 > ERRORS * auc_error,
-            (
-                f"no skill on direction: AUC {auc:.3f} with error {auc_error:.3f} among labels "
-                f"that moved, {ERRORS:g} errors above 0.5 are needed; what it knows is volatility"
-            ),
-        ),
-        (
-            saved > DIRECTION_GAIN_ERRORS * saved_error,
-            (
-                f"no skill on direction: it ranks (AUC {auc:.3f} with error {auc_error:.3f}) but "
-                f"its probabilities save {saved:+.4f} of log-loss with error {saved_error:.4f}, "
-                "no more than chance"
-            ),
-        ),
-        (
-            seen.calibration_error <= CALIBRATION_ERROR_MAX,
-            (
-                f"not calibrated: forecasts are off by {seen.calibration_error:.3f} on average, at "
-                f"most {CALIBRATION_ERROR_MAX} is allowed"
-            ),
-        ),
-    ]
-    for holds, why in conditions:
+    for holds, why in _conditions(f, golden=seen.golden):
         if not holds:
-            return Gate("failed", why, figures)
+            return Gate("failed", why, told)
     return Gate(
         "passed",
-        f"log-loss gain {gain:+.4f} with error {gain_error:.4f}, direction AUC {auc:.3f} with "
-        f"error {auc_error:.3f}, forecasts off by {seen.calibration_error:.3f} on average, over "
-        f"{seen.days} days",
-        figures,
+        f"log-loss gain {f['log_loss_gain']:+.4f} with error {f['log_loss_gain_error']:.4f}, "
+        f"direction AUC {f['direction_auc']:.3f} with error {f['direction_auc_error']:.3f}, "
+        f"forecasts off by {seen.calibration_error:.3f} on average, over {seen.days} days",
+        told,
     )
+
+
+def _figures(seen: Evidence) -> dict[str, float]:
+    """Return the figures that decide; NaN where one is not known, which passes nothing."""
+    f = seen.figures
+    errors = (f.get("log_loss_gain_se", math.nan), fold_error(seen.fold_gains))
+    # `max` would drop a NaN that comes second: an error that is not known is no small error
+    gain_error = math.nan if any(map(math.isnan, errors)) else max(errors)
+    return {
+        "days": seen.days,
+        "moved_rows": seen.moved,
+        "log_loss_gain": f.get("log_loss_gain", math.nan),
+        "log_loss_gain_error": gain_error,
+        "direction_auc": f.get("direction_auc", math.nan),
+        "direction_auc_error": f.get("direction_auc_se", math.nan),
+        "direction_gain": f.get("direction_gain", math.nan),
+        "direction_gain_error": f.get("direction_gain_se", math.nan),
+        "calibration_error": seen.calibration_error,
+        "boundary_errors": seen.boundary_errors,
+        "causal_rows": seen.causal_rows,
+    }
+
+
+def _conditions(f: Mapping[str, float], *, golden: bool) -> list[tuple[bool, str]]:
+    """Return (whether it holds, what to say if not), the most alarming first."""
+    gain, gain_error = f["log_loss_gain"], f["log_loss_gain_error"]
+    auc, auc_error = f["direction_auc"], f["direction_auc_error"]
+    saved, saved_error = f["direction_gain"], f["direction_gain_error"]
+    leak = (
+        f"too good to be true: direction AUC {auc:.3f} (at most {DIRECTION_AUC_MAX}), days after "
+        f"a fold's start better by {f['boundary_errors']:.1f} errors (at most "
+        f"{BOUNDARY_ERRORS_MAX:g}); look for a leak"
+    )
+    no_gain = (
+        f"not better than the class shares: log-loss gain {gain:+.4f}, its error "
+        f"{gain_error:.4f}, {ERRORS:g} errors are needed"
+    )
+    no_direction = (
+        f"no skill on direction: AUC {auc:.3f} with error {auc_error:.3f} among labels that "
+        f"moved, {ERRORS:g} errors above 0.5 are needed; what it knows is volatility"
+    )
+    no_saving = (
+        f"no skill on direction: it ranks (AUC {auc:.3f} with error {auc_error:.3f}) but its "
+        f"probabilities save {saved:+.4f} of log-loss with error {saved_error:.4f}, no more than "
+        "chance"
+    )
+    off = (
+        f"not calibrated: forecasts are off by {f['calibration_error']:.3f} on average, at most "
+        f"{CALIBRATION_ERROR_MAX} is allowed"
+    )
+    believable = auc <= DIRECTION_AUC_MAX and f["boundary_errors"] <= BOUNDARY_ERRORS_MAX
+    return [
+        (believable, leak),
+        (golden, "the saved model did not reproduce its golden answer"),
+        (gain > ERRORS * gain_error, no_gain),
+        (auc - 0.5 > ERRORS * auc_error, no_direction),
+        (saved > DIRECTION_GAIN_ERRORS * saved_error, no_saving),
+        (f["calibration_error"] <= CALIBRATION_ERROR_MAX, off),
+    ]
 
 
 def economic(figures: Mapping[str, float]) -> Gate:
