@@ -21,7 +21,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding
 color:#1b1f24;background:#fff}
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}
 th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #d7dce2;vertical-align:top}
-td.n{text-align:right;font-variant-numeric:tabular-nums}
+th.n,td.n{text-align:right;font-variant-numeric:tabular-nums}
 .bad{color:#a40e26;font-weight:600}.good{color:#116329}.quiet{color:#57606a}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}
 th,td{border-color:#30363d}.bad{color:#ff8182}.good{color:#7ee787}.quiet{color:#8b949e}a{color:#79c0ff}}
@@ -204,7 +204,10 @@ def _table(
     heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: set[int] | None = None
 ) -> str:
     right = numbers or set()
-    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
+    top = "".join(
+        f'<th class="n">{escape(head)}</th>' if i in right else f"<th>{escape(head)}</th>"
+        for i, head in enumerate(heads)
+    )
     lines = "".join(
         "<tr>"
         + "".join(
