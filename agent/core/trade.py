@@ -183,8 +183,11 @@ class Trade:
 
     @property
     def exit(self) -> Leg | None:
-        """The one live exit (the first, should there be two)."""
-        return next((leg for leg in self.exits if not leg.final), None)
+        """The one live exit; should there be two, the later one that stands: its stop is tighter."""
+        lives = self.live_exits
+        if len(lives) < 2:
+            return lives[0] if lives else None
+        return max(lives, key=lambda leg: (leg.at_exchange, leg.sent_call))
 
     @property
     def done(self) -> bool:

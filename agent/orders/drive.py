@@ -18,6 +18,7 @@ from agent.core.trade import Trade
 from agent.core.turn import Turn
 from agent.core.values import Mode, Reason
 from agent.orders.exits import close, drive_exit, with_leg, withdraw
+from agent.orders.fills import release
 from agent.orders.leg import Leg, look_due, moved
 from agent.orders.lifecycle import Evidence, OrderState
 
@@ -66,7 +67,7 @@ def _entry(turn: Turn, trade: Trade) -> Trade:
         if turn.at_ms - leg.lost_ms >= look.entry_ms:
             turn.note("entry", trade.key, f"{leg.tag} was never found: given up", trade.number)
             given_up = moved(leg, Evidence.GIVEN_UP, call=turn.desk.calls, at_ms=turn.at_ms)
-            return _entry_over(turn, replace(trade, entry=given_up))
+            return release(turn, replace(trade, entry=given_up))
         return trade
     if leg.idle and _entry_must_go(turn, trade, leg):
         return replace(trade, entry=withdraw(turn, trade, leg))
