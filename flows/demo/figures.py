@@ -19,6 +19,7 @@ from flows.home import Home
 
 JOURNAL = Path("agent") / "journal.db"
 AUDIT_TIMEOUT_S = 20.0
+STOPPED = "STOP"  # the resting order filled by itself: the agent has decided nothing
 
 
 def read_trades(home: Path) -> list[Trade]:
@@ -85,7 +86,7 @@ def _trade(journal: sqlite3.Connection, row: sqlite3.Row) -> Trade:
         closed_ms=row["closed_ms"],
         entry=row["entered_paise"] / shares / 100,
         exit=row["left_paise"] / shares / 100,
-        reason=str(row["reason"]).lower().replace("_", " "),
+        reason=str(row["reason"] or STOPPED).lower().replace("_", " "),
         gross_paise=row["gross_paise"],
         charges_paise=row["charges_paise"],
         net_paise=row["net_paise"],
