@@ -1,0 +1,38 @@
+"""`python -m benchmarks.trailing`: one tick of one position, for every packaged policy.
+
+The bound is the design's: 15 microseconds at the 99th percentile.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import resources
+from pathlib import Path
+
+from agent.trailing.presets import PRESETS
+from benchmarks.figures import figure, keep
+from benchmarks.trailing.live_step import P99_BAR_US, measure
+
+BOUNDS_US = {"p99_us": P99_BAR_US}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trailing")
+    parser.add_argument("--home", type=Path, default=Path("var"))
+    parser.add_argument("--ticks", type=int, default=200_000)
+    options = parser.parse_args()
+    figures = []
+    for name in PRESETS:
+        text = (resources.files("agent.trailing.presets") / f"{name}.toml").read_text("utf-8")
+        told = measure(text, options.ticks)
+        figures += [
+            figure(
+                f"{name}: a tick, {mark.removesuffix('_us')}", told[mark], "us", BOUNDS_US.get(mark)
+            )
+            for mark in ("p50_us", "p99_us", "p999_us")
+        ]
+    keep("trailing", figures, options.home)
+
+
+if __name__ == "__main__":
+    main()
