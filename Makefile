@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export DO_NOT_TRACK := true
 export PREFECT_HOME ?= $(CURDIR)/var/prefect-unused
 
-.PHONY: help install demo up lint format test test-system bench bench-serving clean
+.PHONY: help install demo up lint format test test-system bench clean
 
 help:  ## this list
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -56,13 +56,14 @@ test-system: .venv/.installed  ## tests that need a Debian package; says which i
 demo: .venv/.installed  ## the whole loop once, no account needed; report in var/demo/report.html
 	$(BIN)/ratchet demo --home $(HOME_DIR)
 
-up: .venv/.installed  ## not there yet
-	@echo "make up: nothing to run yet" >&2; exit 2
+up: .venv/.installed  ## registry, schedules, served model, paper exchange, agent; until Ctrl-C
+	$(BIN)/ratchet up --home var
 
-bench-serving: .venv/.installed  ## latency, load and traffic split of the served model; var/bench/
-	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks.serving
+bench: .venv/.installed  ## every benchmark; tables here, figures in var/bench/NAME.json
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks.run --home var
 
-bench: bench-serving  ## every benchmark that there is
+bench-%: .venv/.installed  ## one of them: bench-trailing, bench-serving, bench-pipeline
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks.run $* --home var
 
 clean:  ## remove what make made (not var/)
 	rm -rf .venv .uv dist build .mypy_cache .ruff_cache

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BENCHMARKS = {f"bench-{p.parent.name}" for p in (ROOT / "benchmarks").glob("*/__main__.py")}
 FENCED = re.compile(
     r"`(ratchet(?:-agent)? [^`]+|make [^`]+)`|^(?:\$ |    )((?:ratchet|make)\S* .*)$", re.MULTILINE
 )
@@ -47,9 +48,7 @@ def faults(command: str) -> list[str]:
         return [f"{command}: {fault}"]
     if words[0] == "make":
         named = [word for word in words[1:] if "=" not in word and word.islower()]
-        return [
-            f"make {word}" for word in named[:1] if word not in make_targets() | {"bench-serving"}
-        ]
+        return [f"make {word}" for word in named[:1] if word not in make_targets() | BENCHMARKS]
     node = programs().get(words[0])
     found = []
     for word in words[1:]:
