@@ -21,19 +21,24 @@ DAYS = {"day": 20}  # sessions replayed by interval, where no setting says; insi
 DAYS_INSIDE = 3
 HISTORY_DAYS = {"day": 400}  # calendar days before the first replayed one; inside the day: 30
 HISTORY_INSIDE = 30
+TRAINED_INSIDE = (
+    60  # sessions of candles inside the day that a demo learns from: minutes, not hours
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
     """What the exchange replays.
 
-    `trained_through` is the last session that training may see; `candles` a Parquet file with
-    the replayed days and the history before them; `sessions` a JSON list of the dataset's days.
+    `trained_from` and `trained_through` are the first and last session that training sees;
+    `candles` a Parquet file with the replayed days and the history before them; `sessions` a
+    JSON list of the dataset's days.
     """
 
     symbols: tuple[str, ...]
     first: date
     last: date
+    trained_from: date
     trained_through: date
     candles: Path
     sessions: Path
@@ -70,7 +75,10 @@ def choose(home: Home, dataset: str, *, days: int | None, symbols_max: int) -> R
     candles, listed = folder / "candles.parquet", folder / "sessions.json"
     frame[frame["symbol"].isin(symbols)].to_parquet(candles, index=False)
     listed.write_text(json.dumps([day.isoformat() for day in sessions]), encoding="utf-8")
-    return Replay(symbols, first, last, before, candles, listed)
+    learned = sessions[:-count]
+    if manifest.interval != "day":
+        learned = learned[-TRAINED_INSIDE:]
+    return Replay(symbols, first, last, learned[0], before, candles, listed)
 
 
 def most_traded(frame: pd.DataFrame, most: int) -> tuple[str, ...]:

@@ -127,7 +127,8 @@ def _training(
     data: Mapping[str, Any], replay: Replay, settings: DemoSettings, preset: str
 ) -> list[str]:
     through = replay.trained_through.isoformat()
-    chosen = ["--symbols", ",".join(replay.symbols), "--last", through]
+    chosen = ["--symbols", ",".join(replay.symbols)]
+    chosen += ["--first", replay.trained_from.isoformat(), "--last", through]
     entries = ["--entries", f"top-share={settings.top_share}"]
     named = ["--dataset", DATASET, "--model", MODEL, "--preset", preset]
     policy = ["--policy", str(DAILY_POLICY)] if data["interval"] == "day" else []
@@ -226,7 +227,7 @@ def _data(data: Mapping[str, Any], replay: Replay) -> dict[str, Any]:
         "candles": data["candles"],
         "fingerprint": data["fingerprint"],
         "replayed": [replay.first.isoformat(), replay.last.isoformat()],
-        "trained_through": replay.trained_through.isoformat(),
+        "trained": [replay.trained_from.isoformat(), replay.trained_through.isoformat()],
         "simulated_path": True,
     }
 

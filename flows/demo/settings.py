@@ -15,7 +15,7 @@ class DemoSettings(BaseModel):
     home: Path = Field(description="Folder of everything the run writes; emptied first.")
     data: str | None = Field(None, description="Glob of candle files; None is the sample.")
     seed: int = Field(7, ge=0, description="Draws the price paths; the models have their own.")
-    symbols_max: int = Field(8, ge=1, le=50, description="Most traded symbols kept of --data.")
+    symbols_max: int = Field(6, ge=1, le=50, description="Most traded symbols kept of --data.")
     days: int | None = Field(None, ge=1, le=60, description="Sessions to replay, unseen.")
     ticks_per_day: int = Field(750, ge=50, le=22_500, description="Drawn inside a day candle.")
     challenger_share: float = Field(0.3, gt=0, lt=1, description="Weight of the challenger.")
