@@ -55,11 +55,11 @@ class ServingSettings(BaseSettings):
     batch_bytes_max: int = Field(default=2_097_152, ge=1_024, description="Body of a batch.")
     batch_instances_max: int = Field(default=200, ge=1, le=1_000, description="Rows of a batch.")
     body_s_max: float = Field(
-        default=1.5, gt=0, lt=2, description="Time for a body; under BentoML's own 2 s."
+        default=3, gt=0, lt=5, description="Time for a body; under BentoML's own 5 s."
     )
     open_max: int = Field(default=256, ge=1, description="Requests open in one worker.")
     waiting_max: int = Field(default=64, ge=1, description="Requests waiting per model.")
-    waiting_s_max: float = Field(default=0.5, gt=0, le=2, description="Longest wait for a turn.")
+    waiting_s_max: float = Field(default=1.5, gt=0, le=3, description="Longest wait for a turn.")
     shadow_waiting_max: int = Field(default=1_000, ge=1, description="Shadow rows waiting.")
     log_flush_s: float = Field(default=0.5, gt=0, le=10, description="What a kill -9 may lose.")
     log_file_bytes_max: int = Field(default=67_108_864, ge=65_536, description="Rotate at.")
@@ -75,7 +75,7 @@ class ServingSettings(BaseSettings):
     model_bytes_max: int = Field(
         default=268_435_456, ge=1, description="Model texts in memory; the plan's always stay."
     )
-    lag_s_max: float = Field(default=0.5, gt=0, description="Event-loop lag of a ready worker.")
+    lag_s_max: float = Field(default=1.0, gt=0, description="Event-loop lag of a ready worker.")
 
     @property
     def folder(self) -> Path:

@@ -21,8 +21,8 @@ from bentos.traffic import Note, Plan, PlanRefused, parse_split
 from bentos.worker import Worker
 
 BODY_BYTES_MAX = 65_536
-BODY_S_MAX = 0.5
-CHANGE_S_MAX = 1.4  # BentoML answers 504 at 2 s
+BODY_S_MAX = 1.0
+CHANGE_S_MAX = 3.5  # BentoML answers 504 at 5 s
 JSON = "application/json"
 T = TypeVar("T")
 

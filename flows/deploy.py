@@ -7,6 +7,7 @@ released Bento as a child; `ratchet serve` and the demo use it.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -54,12 +55,16 @@ class ServeOptions:
         0 takes a free one.
     models : tuple of str
         Serve these alone; empty serves all.
+    whole : bool
+        Refuse to start while any version fails; else one that answers is enough, because a
+        broken model must not keep the others from serving.
     """
 
     port: int = 13000
     workers: int = 1
     host: str = "127.0.0.1"
     models: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +164,48 @@ def start_bento(
     def ready() -> bool:
         if stop is not None and stop.is_set():
             raise KeyboardInterrupt
-        return _answers(f"{url}/readyz")
+        return is_ready(url) or _settled(url, whole=options.whole)
 
     wait_ready(child, ready, limit_s=START_S)
     return Server(url, child)
 
 
-def _answers(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Return whether a server says that it should get traffic."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (our own address)
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310  (our own address)
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def _settled(url: str, *, whole: bool) -> bool:
+    """Whether a server that is not ready will not become more so, and answers nevertheless.
+
+    Raises
+    ------
+    agent.errors.EnvironmentRefused
+        If a version failed and none answers, or with `whole`.
+    """
+    token = os.environ.get("RATCHET_PREDICT_TOKEN") or ""
+    request = urllib.request.Request(  # noqa: S310  (our own address)
+        f"{url}/v1/models", headers={"Authorization": f"Bearer {token}"} if token else {}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310
+            models = json.loads(answer.read())["models"]
+    except (OSError, ValueError, KeyError):
+        return False
+    failed = [f"{m['name']}: {m['last_error']}" for m in models if m["last_error"]]
+    answering = [m["name"] for m in models if m["state"] != "not ready"]
+    if failed and (whole or not answering):
+        raise EnvironmentRefused(
+            "the served model",
+            given="; ".join(failed),
+            allowed="versions that load and reproduce their golden answers",
+            fix="release versions that do",
+        )
+    return bool(failed)
 
 
 def _check_host(host: str) -> None:

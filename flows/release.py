@@ -272,7 +272,7 @@ def _prove(
     tell(f"smoke test: versions {versions} of {name} in a fresh process")
     try:
         with Children(process_environment(home), alone / "logs") as children:
-            server = start_bento(children, bento, ServeOptions(port=0), extra=extra)
+            server = start_bento(children, bento, ServeOptions(port=0, whole=True), extra=extra)
             for version in versions:
                 _golden(server.url, bento / "src" / "models" / name, name, version)
     except Refused:

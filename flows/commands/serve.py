@@ -58,6 +58,8 @@ def serve(
         follower = deploy.Follower(opened, tell)
         follower.start()
         _ready(ready_file, server.url)
+        if not deploy.is_ready(server.url):
+            tell("not ready: some versions failed, others answer; see GET /v1/models")
         tell(f"serving {deploy.released(opened).tag} at {server.url} (log: {server.child.log})")
         try:
             while not stop.wait(LOOK_S):

@@ -82,6 +82,7 @@ class Service:
             "RATCHET_WORKERS": str(workers),
             "RATCHET_SERVING__POLL_S": "0.1",
             "RATCHET_SERVING__LOG_FLUSH_S": "0.1",
+            "RATCHET_SERVING__BODY_S_MAX": "0.5",
             "BENTOML_HOME": str(home / "bentoml"),
             "MLFLOW_TRACKING_URI": "",
         }
@@ -125,8 +126,10 @@ class Service:
         return self.live() and self.call("GET", "/readyz").status == 200
 
     def wait_ready(self, workers: int = 1) -> Self:
-        """Wait until that many workers answer."""
+        """Wait until that many workers answer; which one did is told to readers only."""
         until(self.ready, START_S)
+        if workers == 1:
+            return self
         seen: set[int] = set()
 
         def answered() -> bool:

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from bentos.features import features_last
+from bentos.features import FEATURES, features_last
 from bentos.models import Loaded, load_version
 from bentos.shadow import ShadowRow, Shadows
 from tests.bentos.bundles import booster_text, predicted, write_version
 from tests.bentos.candles import walk
 
 CANDLES = walk(60, 5)
+NAMES = tuple(f.name for f in FEATURES)
 RECORD = {"kind": "prediction", "request_id": "r-1", "version": 1, "variant": "champion",
-          "latency_ms": 1.0, "warnings": ["of the answer"]}  # fmt: skip
+          "latency_ms": 1.0, "warnings": ["of the answer"],
+          "features": (NAMES, features_last(CANDLES))}  # fmt: skip
 
 
 @pytest.fixture
@@ -33,13 +35,18 @@ def test_a_shadow_leaves_a_record_under_the_same_request_id(version: Loaded) -> 
     shadows = Shadows(10, records.append, no_alert)
     shadows.start()
     shadows.put(ShadowRow((version,), features_last(CANDLES), RECORD))
+    other = {**RECORD, "request_id": "r-2", "features": (NAMES[1:], features_last(CANDLES)[1:])}
+    shadows.put(ShadowRow((version,), features_last(CANDLES), other))
     shadows.stop()
-    (record,) = records
+    record, differs = records
+    assert differs["features"][0] == NAMES, "another set of features is written out"
     assert (record["request_id"], record["version"], record["variant"]) == ("r-1", 2, "shadow")
     assert record["prediction"] == pytest.approx(predicted(booster_text(2), CANDLES))
     assert record["warnings"] == [], "the answer's warnings are the answer's"
+    assert record["features"] is None, "they stand in the answer's record"
+    assert record["latency_ms"] is None
     assert RECORD["variant"] == "champion", "the record of the answer is not touched"
-    assert shadows.scored == 1
+    assert shadows.scored == 2
 
 
 def test_a_full_queue_drops_and_counts(version: Loaded) -> None:
