@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DAYS = {"day": 20}  # sessions replayed by interval, where no setting says; inside the day: 3
 DAYS_INSIDE = 3
+DAYS_A_FOLD = 14  # training sessions for each step of the validation, at least
+FOLDS = (2, 5)
 HISTORY_DAYS = {"day": 400}  # calendar days before the first replayed one; inside the day: 30
 HISTORY_INSIDE = 30
 TRAINED_INSIDE = (
@@ -30,7 +32,8 @@ TRAINED_INSIDE = (
 class Replay:
     """What the exchange replays.
 
-    `trained_from` and `trained_through` are the first and last session that training sees;
+    `trained_from` and `trained_through` are the first and last session that training sees, and
+    `folds` the steps of its validation;
     `candles` a Parquet file with the replayed days and the history before them; `sessions` a
     JSON list of the dataset's days.
     """
@@ -40,6 +43,7 @@ class Replay:
     last: date
     trained_from: date
     trained_through: date
+    folds: int
     candles: Path
     sessions: Path
 
@@ -78,7 +82,17 @@ def choose(home: Home, dataset: str, *, days: int | None, symbols_max: int) -> R
     learned = sessions[:-count]
     if manifest.interval != "day":
         learned = learned[-TRAINED_INSIDE:]
-    return Replay(symbols, first, last, learned[0], before, candles, listed)
+    traded = _sessions_of(store, dataset, symbols, learned)
+    folds = min(max(traded // DAYS_A_FOLD, FOLDS[0]), FOLDS[1])
+    return Replay(symbols, first, last, learned[0], before, folds, candles, listed)
+
+
+def _sessions_of(
+    store: CandleStore, dataset: str, symbols: tuple[str, ...], among: list[date]
+) -> int:
+    """Count the sessions that the chosen symbols traded in: another file's days teach nothing."""
+    frame = store.read(dataset, symbols=symbols, first=among[0], last=among[-1])
+    return int(frame["ts"].dt.date.nunique())
 
 
 def most_traded(frame: pd.DataFrame, most: int) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def _training(
     through = replay.trained_through.isoformat()
     chosen = ["--symbols", ",".join(replay.symbols)]
     chosen += ["--first", replay.trained_from.isoformat(), "--last", through]
-    entries = ["--entries", f"top-share={settings.top_share}"]
+    entries = ["--entries", f"top-share={settings.top_share}", "--folds", str(replay.folds)]
     named = ["--dataset", DATASET, "--model", MODEL, "--preset", preset]
     policy = ["--policy", str(DAILY_POLICY)] if data["interval"] == "day" else []
     return ["train", *named, *chosen, *entries, *policy]

@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 FIRST_TRAIN_SHARE = 0.3  # of the days, before the first test
 SLICE_SHARE = 0.2  # of a fold's training days, its last: early stopping and expected results
-TEST_DAYS_MIN = 10
+TEST_DAYS_MIN = 5  # a floor for the arithmetic; whether it suffices to judge is the gates' word
 
 
 @dataclass(frozen=True, slots=True)

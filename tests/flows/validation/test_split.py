@@ -65,7 +65,7 @@ def test_the_embargo_keeps_away_what_follows_a_test() -> None:
     assert np.flatnonzero(purged(lives, test, embargo_days=3)).tolist() == [30, 31, 32]
 
 
-@pytest.mark.parametrize(("days", "folds"), [(70, 5), (500, 1), (3, 2)])
+@pytest.mark.parametrize(("days", "folds"), [(35, 5), (500, 1), (3, 2)])
 def test_too_short_a_history_says_what_is_needed(days: int, folds: int) -> None:
     lives = lives_of(days, 1, 1, 0)
     with pytest.raises(SettingRefused, match=r"found \d+ days for \d folds \(history too short\)"):
