@@ -32,7 +32,8 @@ RETRY_MS = 15_000
 
 def start(turn: Turn) -> None:
     """Begin: nothing is opened before the books have been read."""
-    turn.guard("books", Mode.NO_NEW, "the broker's books have not been read", "the first reading")
+    words = "the broker's books have not been read"
+    turn.guard("books", Mode.NO_NEW, words, "the first reading", level="info")
     if turn.desk.rules.model is not None:
         turn.emit(Describe(turn.ask("describe"), Priority.READ))
     else:

@@ -90,14 +90,14 @@ class Turn:
         self.set(wanted_book=False)
         self.emit(ReadBook(self.ask("book:full"), Priority.BOOK, positions=True))
 
-    def guard(self, name: str, mode: Mode, words: str, lifts: str) -> None:
+    def guard(self, name: str, mode: Mode, words: str, lifts: str, *, level: str = "alarm") -> None:
         """Raise a guard; a notice goes out when it is new or stricter."""
         old = self.desk.guards.get(name)
         since = self.at_ms if old is None else old.since_ms
         self.set(guards={**self.desk.guards, name: Guard(mode, words, lifts, since)})
         if old is None or old.mode is not mode:
             self.note("guard", "", f"{name}: {mode.name}: {words}; lifted by {lifts}")
-            self.notify("alarm", "guard", f"{name}: {words} ({mode.name}; lifted by {lifts})")
+            self.notify(level, "guard", f"{name}: {words} ({mode.name}; lifted by {lifts})")
 
     def lift(self, name: str) -> None:
         """Lift a guard, if it is up."""

@@ -14,6 +14,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -86,10 +87,10 @@ def ask(home: Path, method: str, path: str) -> dict[str, Any]:
     file = control_file(home)
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
-        http = HTTPConnection("127.0.0.1", int(kept["port"]), timeout=5)
-        http.request(method, path, headers={"Authorization": f"Bearer {kept['token']}"})
-        response = http.getresponse()
-        document = json.loads(response.read())
+        with closing(HTTPConnection("127.0.0.1", int(kept["port"]), timeout=5)) as http:
+            http.request(method, path, headers={"Authorization": f"Bearer {kept['token']}"})
+            response = http.getresponse()
+            document = json.loads(response.read())
     except (OSError, ValueError, KeyError, HTTPException) as fault:
         raise EnvironmentRefused(
             str(file),

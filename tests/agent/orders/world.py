@@ -117,9 +117,14 @@ class World:
 
     def run(self) -> None:
         """Live the day."""
-        self._take(ev.Started(self.now))
-        self._take(ev.FeedChanged(self.now, True, "up"))
-        while not self.exchange.over:
+        self.run_to(at("23:59"))
+
+    def run_to(self, ms: int) -> None:
+        """Live until an instant."""
+        if not self.desk.calls:
+            self._take(ev.Started(self.now))
+            self._take(ev.FeedChanged(self.now, True, "up"))
+        while not self.exchange.over and self.now < ms:
             due = self.exchange.next_due()
             dues = [d for d in (due, self._next_timer()) if d is not None]
             if self._queue:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 POLICY = """\
 mode = "percent"
@@ -86,7 +86,7 @@ class Served:
                 self.end_headers()
                 self.wfile.write(text)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *args: object) -> None:
                 return
 
         def answer(one: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Served:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
