@@ -27,7 +27,7 @@ from bentos.contract import Instance, Shape, ask
 from bentos.problems import Problem
 from bentos.traffic import Plan, PlanRefused, Split, parse_plan
 
-WARM_UP_ROWS = 20
+WARM_UP_ROWS = 50  # the first rows of a model are its slowest
 Alert = Callable[[str, str, int | None, str], None]  # kind, model, version, what
 
 
@@ -298,9 +298,8 @@ def _prove(files: BundleFiles, scorer: Scorer) -> None:
     try:
         instance = msgspec.convert(files.golden_request, Instance)
         question = ask(instance, shape, "golden")
-        row = feature_row(question)[manifest.columns]
         for _ in range(WARM_UP_ROWS):
-            p = scorer.probabilities(row)
+            p = scorer.probabilities(feature_row(question)[manifest.columns])
     except (Problem, msgspec.ValidationError, ValueError) as fault:
         raise BundleRefused(f"golden.json: the request is refused: {fault}") from fault
     found, wrong = prediction(manifest, p)

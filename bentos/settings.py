@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+PREFIX = "RATCHET_SERVING__"
 BUNDLED = Path(__file__).resolve().parents[1] / "models"
 
 
@@ -20,7 +22,7 @@ class ServingSettings(BaseSettings):
     """How one worker serves; `RATCHET_SERVING__NAME` in the environment, except where named."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RATCHET_SERVING__", frozen=True, extra="forbid", populate_by_name=True
+        env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True
     )
 
     home: Path = Field(
@@ -89,10 +91,16 @@ def load_settings() -> ServingSettings:
 
     Raises
     ------
-    pydantic.ValidationError
-        If one cannot be used; the message names the variable and its limits.
+    ValueError
+        If one cannot be used or has no meaning; the message names it.
     """
     empty = [k for k, v in os.environ.items() if k.startswith("RATCHET_") and not v]
     for name in empty:
         del os.environ[name]
+    known = {PREFIX + name.upper() for name in ServingSettings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{name.lower()}: no setting of that name{hint}")
     return ServingSettings()

@@ -32,7 +32,6 @@ from bentos.shadow import ShadowRow, Shadows
 from bentos.traffic import slot_of
 from bentos.windows import Floats
 
-WARM_UP_ANSWERS = 100
 CHALLENGER_MISSING = "challenger-missing: version {} is not loaded; the champion answered"
 
 Probabilities = tuple[float, float, float]

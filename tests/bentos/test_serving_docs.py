@@ -12,9 +12,7 @@ NAMED = {"home", "serving_dir", "tracking_uri", "predict_token", "admin_token"}
 
 
 def problems() -> str:
-    return "\n".join(
-        f"| `{kind}` | {status} | {title} |" for kind, (status, title) in KINDS.items()
-    )
+    return "\n".join(f"| `{kind}` | {told[0]} | {told[1]} |" for kind, told in KINDS.items())
 
 
 def settings() -> str:
