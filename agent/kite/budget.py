@@ -111,7 +111,7 @@ class Budget:
             allowed = window.calls if hurried else window.unhurried
             recent = len(sent) - _index_after(sent, now_ms - window.length_ms)
             if recent >= allowed:
-                until = max(until, sent[len(sent) - allowed] + window.length_ms + 1)
+                until = max(until, sent[len(sent) - allowed] + window.length_ms)
         return until
 
     def _append(self, kind: Kind, now_ms: int) -> None:

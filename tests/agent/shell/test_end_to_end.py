@@ -126,8 +126,8 @@ def test_killed_in_a_trade_it_comes_back_protects_and_enters_nothing_twice(
     with Served(SIDES) as served:
         kills = 0
         process = agent(home, exchange, served)
-        for holds in (1, 1):
-            until(lambda: len(open_trades(home, process)) >= holds, "an open trade")
+        while kills < 2:
+            until_open(home, process)
             process.send_signal(signal.SIGKILL)
             process.wait(20)
             kills += 1
@@ -144,6 +144,10 @@ def test_killed_in_a_trade_it_comes_back_protects_and_enters_nothing_twice(
     assert net == audit["net_pnl_paise"]
 
 
+def until_open(home: Path, process: subprocess.Popen[str]) -> None:
+    until(lambda: open_trades(home, process), "an open trade")
+
+
 def open_trades(home: Path, process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     assert process.poll() is None, process.stderr and process.stderr.read()[-3000:]
     try:
@@ -156,7 +160,7 @@ def open_trades(home: Path, process: subprocess.Popen[str]) -> list[dict[str, An
 def test_flatten_by_the_operator_closes_and_halts(exchange: Running, home: Path) -> None:
     with Served(SIDES) as served:
         process = agent(home, exchange, served)
-        until(lambda: open_trades(home, process), "an open trade")
+        until_open(home, process)
         assert ask(home, "POST", "/flatten") == {"asked": "flatten"}
         summary = ended(process)
     check_book(exchange.get("audit"))
