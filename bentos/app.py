@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
@@ -75,6 +76,7 @@ def build_app(gate: Gate) -> FastAPI:
         app.add_route(path, _guarded(gate, handler), methods=[method], include_in_schema=False)
     nowhere = _guarded(gate, _nowhere)
     app.add_route("/{path:path}", nowhere, methods=list(EVERY_METHOD), include_in_schema=False)
+    app.add_exception_handler(HTTPException, _strange_method(gate))
     describe_routes(app)
     return app
 
@@ -143,6 +145,16 @@ async def _nowhere(request: Request) -> Response:
         problem.allow = ", ".join(sorted(allowed))
         raise problem
     raise Problem("not-found", "the routes are listed in /docs and /openapi.json")
+
+
+def _strange_method(gate: Gate) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer what no route takes at all (`PROPFIND`) in the one error shape."""
+
+    async def answered(request: Request, fault: Exception) -> Response:
+        request.state.request_id = new_request_id()
+        return _refusal(gate.worker, request, Problem("method-not-allowed", str(fault)))
+
+    return answered
 
 
 def _guarded(gate: Gate, handler: Handler) -> Handler:

@@ -63,6 +63,10 @@ def _summary(worker: Worker, model: Model) -> dict[str, Any]:
         "refusals": dict(figures.refusals),
         "latency_ms": figures.percentiles(),
         "model_bytes": sum(one.size_bytes for one in model.loaded.values()),
+        "versions": [
+            {"version": number, "alias": _alias(active, number), "state": standing.state}
+            for number, standing in sorted(model.standing.items())
+        ],
     }
 
 

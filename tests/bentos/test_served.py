@@ -203,6 +203,9 @@ BAD: list[tuple[str, bytes, int]] = [
     ("no route", head("GET", "/v2/nothing", "Connection: close"), 404),
     ("root", head("GET", "/", "Connection: close"), 404),
     ("wrong method", head("DELETE", PREDICT, "Connection: close"), 405),
+    ("strange method", head("PROPFIND", PREDICT, "Connection: close"), 405),
+    ("options", head("OPTIONS", PREDICT, "Connection: close"), 405),
+    ("no path", b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0),
     ("trailing slash", post(GOOD, PREDICT + "/"), 404),
     ("no token", head("PUT", TRAFFIC, "If-Match: 1", "Content-Length: 2") + b"{}", 401),
     ("bad token", head("PUT", TRAFFIC, "Authorization: Bearer \xff", "Content-Length: 2") + b"{}",
@@ -241,7 +244,7 @@ def test_bad_input_gets_problem_json_and_kills_nobody(
         assert problem["type"].removeprefix("urn:ratchet:problem:") in KINDS
         assert problem["detail"]
     else:
-        assert found in {0, 400}
+        assert found in {0, 400, 404}
     assert {w.pid for w in service.workers()} == pids
     assert service.call("POST", PREDICT, GOOD).status == 200
 
