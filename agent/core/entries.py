@@ -155,11 +155,7 @@ def _overtraded(turn: Turn, candidate: Candidate, policy: Policy) -> No | None:
         return No(
             "max_round_trips", f"{len(past)} round trips today, {limits.max_round_trips} allowed"
         )
-    stopped = [
-        t.closed_ms
-        for t in past
-        if t.side is candidate.side and t.closing is not None and t.closing.reason is Reason.STOP
-    ]
+    stopped = [t.closed_ms for t in past if t.side is candidate.side and t.reason is Reason.STOP]
     ready = max(stopped, default=0) + limits.cooldown_s * 1000
     if stopped and turn.at_ms < ready:
         return No("cooldown", f"stopped out, {(ready - turn.at_ms) // 1000} s of cooldown left")

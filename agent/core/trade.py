@@ -190,6 +190,13 @@ class Trade:
         return max(lives, key=lambda leg: (leg.at_exchange, leg.sent_call))
 
     @property
+    def reason(self) -> Reason | None:
+        """Why it was closed; a stop that the exchange released by itself is a stop."""
+        if self.closing is not None:
+            return self.closing.reason
+        return Reason.STOP if self.left else None
+
+    @property
     def done(self) -> bool:
         """Whether it is over: nothing held, nothing that could trade."""
         return self.closed_ms > 0

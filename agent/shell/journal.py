@@ -275,7 +275,7 @@ def _trade_row(trade: Trade) -> tuple[Any, ...]:
         trade.opened_ms,
         trade.filled_ms,
         trade.closed_ms,
-        "" if trade.closing is None else trade.closing.reason.value,
+        "" if trade.reason is None else trade.reason.value,
         pin.agent,
         pin.model,
         pin.version,

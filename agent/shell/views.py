@@ -104,9 +104,7 @@ def summary_of(desk: Desk, trades: Iterable[Trade], tally: Tally, stopped: str) 
         "stop_moves": sum(found.stop_moves for found in levels),
         "target_moves": sum(found.target_moves for found in levels),
         "trades": sides,
-        "reasons": dict(
-            Counter(t.closing.reason.value if t.closing else "STOP" for t in entered if t.done)
-        ),
+        "reasons": dict(Counter(t.reason.value for t in entered if t.done and t.reason)),
         "open": [t.number for t in all_trades if t.open],
         "gross_paise": gross,
         "charges_paise": charges,
