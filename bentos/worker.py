@@ -84,6 +84,8 @@ class Worker:
         self.shadows = Shadows(settings.shadow_waiting_max, self.log.put, self.alert)
         self.open = 0
         self.lag_s = 0.0
+        self.gc_pause_s_max = 0.0
+        self._collecting_since = 0.0
         self._cache: OrderedDict[bytes, tuple[Floats, Probabilities]] = OrderedDict()
         self._stop = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follower", daemon=True)
@@ -94,12 +96,23 @@ class Worker:
         gc.collect()
         gc.freeze()  # a full collection over 300 thousand objects pauses 0.2 s
         gc.set_threshold(50_000, 20, 1_000)
+        gc.callbacks.append(self._collected)
         self.log.start()
         self.shadows.start()
         self._follower.start()
 
+    def _collected(self, phase: str, _: dict[str, int]) -> None:
+        """Time the garbage collector: its pauses are the first suspect of a slow answer."""
+        if phase == "start":
+            self._collecting_since = time.perf_counter()
+        else:
+            self.gc_pause_s_max = max(
+                self.gc_pause_s_max, time.perf_counter() - self._collecting_since
+            )
+
     def stop(self) -> None:
         """Stop watching, score and write what waits."""
+        gc.callbacks.remove(self._collected)
         self._stop.set()
         self._follower.join(5)
         self.shadows.stop()
@@ -339,6 +352,7 @@ class Worker:
             "ready": float(not self.unready()),
             "open_requests": self.open,
             "event_loop_lag_seconds": round(self.lag_s, 6),
+            "gc_pause_seconds_max": round(self.gc_pause_s_max, 6),
             "shadow_scored_total": self.shadows.scored,
             "shadow_dropped_total": self.shadows.dropped,
             "shadow_waiting": self.shadows.waiting,

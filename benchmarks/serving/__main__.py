@@ -42,6 +42,10 @@ class Bench:
     def cpu_s(self) -> float:
         return sum(sum(worker.cpu_times()[:2]) for worker in self.service.workers())
 
+    def gauge(self, name: str) -> float:
+        text = self.service.call("GET", "/metrics").body.decode()
+        return float(text.partition(f"\nratchet_{name}{{")[2].partition("} ")[2].split()[0])
+
     def load(self, rate: float, seconds: float) -> dict[str, Any]:
         port = str(self.service.port)
         with subprocess.Popen(
@@ -84,6 +88,7 @@ def latencies(bench: Bench, rate: int, seconds: float) -> list[dict[str, Any]]:
 
 def plan(bench: Bench) -> list[dict[str, Any]]:
     """A thousand requests: who answered, and what was scored beside them."""
+    until(lambda: bench.gauge("log_waiting") == bench.gauge("shadow_waiting") == 0)
     before = len(bench.service.records())
     told = bench.load(200, 5)
     n = told["requests"]
@@ -116,6 +121,8 @@ def main() -> None:
             for rate in (200, 500):
                 figures += latencies(bench, rate, options.seconds)
             figures += plan(bench)
+            pause_ms = bench.gauge("gc_pause_seconds_max") * 1000
+            figures.append(figure("longest garbage collection", round(pause_ms, 3), "ms"))
     width = max(len(f["name"]) for f in figures)
     for f in figures:
         against = "" if f["against"] is None else f"  against {f['against']:g}, x{f['ratio']:g}"
