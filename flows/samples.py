@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 # Fewer cannot be told from luck, and a listing of last spring should be named, not averaged in.
 DAYS_MIN = {"day": 260}
-DAYS_MIN_INSIDE = 30
+DAYS_MIN_INSIDE = 10  # a floor; the gates call a short record insufficient
 CAUSAL_ROWS = 16
 
 Each = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
