@@ -183,7 +183,7 @@ class Trade:
 
     @property
     def exit(self) -> Leg | None:
-        """The one live exit; should there be two, the later one that stands: its stop is tighter."""
+        """The live exit; should there be two, the later one that stands: its stop is tighter."""
         lives = self.live_exits
         if len(lives) < 2:
             return lives[0] if lives else None

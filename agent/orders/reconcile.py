@@ -131,7 +131,7 @@ def _explained(
 
 
 def _value(turn: Turn, trade: Trade, row: OrderRow | None, shares: int) -> int:
-    """Return what shares that somebody else closed were worth, paise (at worst by the last price)."""
+    """Return what shares that somebody else closed were worth, paise; else by the last price."""
     if row is not None:
         return row.value_paise * shares // row.filled
     sight = turn.sight(trade.key)
