@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from importlib import metadata
-from typing import Annotated
-
-import typer
-
 from agent.console import run_program
+from agent.program import program
 
 VERBS: tuple[str, ...] = (
     "flatten",
@@ -23,33 +18,12 @@ VERBS: tuple[str, ...] = (
     "trades",
 )
 
-app = typer.Typer(
-    name="ratchet-agent",
-    help="Trade a released model through Zerodha Kite, or replay a trailing policy.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    no_args_is_help=True,
+app = program(
+    "ratchet-agent",
+    "Trade a released model through Zerodha Kite, or replay a trailing policy.",
+    commands="agent.commands",
+    verbs=VERBS,
 )
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(metadata.version("ratchet"))
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Options that stand before the verb."""
-
-
-for _verb in VERBS:
-    importlib.import_module(f"agent.commands.{_verb}").register(app)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ import typer
 
 from agent.errors import SettingRefused
 from agent.home import DEFAULT_HOME, open_home
+from agent.program import date_option
 
 
 def register(app: typer.Typer) -> None:
@@ -75,8 +76,8 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             instruments=instruments,
             seed=seed,
             ticks_per_day=ticks_per_day,
-            first=_day("--first", first),
-            last=_day("--last", last),
+            first=date_option("--first", first),
+            last=date_option("--last", last),
             cash_paise=cash * 100,
             host=host,
             port=port,
@@ -88,14 +89,3 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             fresh=fresh,
         )
     )
-
-
-def _day(option: str, text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise SettingRefused(
-            option, given=repr(text), allowed="a day as YYYY-MM-DD", fix="as in 2025-11-03"
-        ) from None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from agent.console import emit, tell
-from agent.errors import SettingRefused
 from agent.home import DEFAULT_HOME
+from agent.program import date_option
 
 
 def register(app: typer.Typer) -> None:
@@ -59,8 +58,8 @@ def ingest(  # noqa: PLR0913, PLR0917  (one parameter an option)
     request = Request(
         source=source,
         dataset=dataset,
-        first=_date("--first", first),
-        last=_date("--last", last),
+        first=date_option("--first", first),
+        last=date_option("--last", last),
         interval=interval,
         drop_bad=drop_bad,
         universe=tuple(filter(None, (key.strip() for key in (universe or "").split(",")))),
@@ -71,17 +70,6 @@ def ingest(  # noqa: PLR0913, PLR0917  (one parameter an option)
     )
     document = run(opened, request, tell)
     emit(document, as_json=as_json, human=lambda: _draw(document))
-
-
-def _date(option: str, text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise SettingRefused(
-            option, given=repr(text), allowed="a date YYYY-MM-DD", fix="write it like 2025-03-31"
-        ) from None
 
 
 def _draw(document: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from agent.console import emit, tell
 from agent.errors import Refused, SettingRefused
 from agent.home import DEFAULT_HOME
+from agent.program import date_option
 
 if TYPE_CHECKING:
     from flows.home import Home
@@ -78,8 +78,8 @@ def train(  # noqa: PLR0913, PLR0917  (one parameter an option)
         recipe=_recipe(params, preset),
         entries=Entries.parse(entries),
         symbols=named or None,
-        first=_date("--first", first),
-        last=_date("--last", last),
+        first=date_option("--first", first),
+        last=date_option("--last", last),
         folds=folds,
         seed=seed,
     )
@@ -128,17 +128,6 @@ def _text(path: Path, option: str) -> str:
             allowed="a readable TOML file",
             fix="check the path",
         ) from fault
-
-
-def _date(option: str, text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise SettingRefused(
-            option, given=repr(text), allowed="a date YYYY-MM-DD", fix="write it like 2025-03-31"
-        ) from None
 
 
 def _draw(document: dict[str, Any]) -> None:
