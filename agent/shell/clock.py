@@ -12,6 +12,7 @@ import http.client
 import json
 import time
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -128,4 +129,7 @@ def is_loopback(url: str) -> bool:
     (True, False)
     """
     host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name, whatever it looks like
