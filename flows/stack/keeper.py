@@ -137,17 +137,19 @@ class Keeper:
     async def _until_ended(self, kept: Kept) -> str | None:
         """Watch a running part until it ends or we stop; return what it died of, None if well."""
         child, began, missed = _running(kept), time.monotonic(), 0
+        end = self._ended[child.pid]
         while not await self._pause_or_end(
-            child, PROBE_STARTING_S if kept.state is State.STARTING else PROBE_UP_S
+            end, PROBE_STARTING_S if kept.state is State.STARTING else PROBE_UP_S
         ):
-            if self._stopping.is_set():
+            if kept.part.probe is not None and not self._stopping.is_set():
+                answers = await kept.part.probe.answers(child.pid)
+                missed = 0 if answers else missed + 1
+            if self._stopping.is_set():  # also while we asked: it may be forgotten already
                 return None
             ran_s = time.monotonic() - began
             if ran_s > STEADY_S:
                 kept.faults_in_a_row = 0
             if kept.part.probe is not None:
-                answers = await kept.part.probe.answers(child.pid)
-                missed = 0 if answers else missed + 1
                 self._judge(kept, child, missed)
             if kept.state is State.STARTING and ran_s > kept.part.start_limit_s:
                 child.stop(0)
@@ -282,9 +284,8 @@ class Keeper:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         return self._stopping.is_set()
 
-    async def _pause_or_end(self, child: Child, seconds: float) -> bool:
+    async def _pause_or_end(self, end: asyncio.Future[None], seconds: float) -> bool:
         """Wait; return True at once if the child has ended, early and False if we are stopping."""
-        end = self._ended[child.pid]
         stop = asyncio.ensure_future(self._stopping.wait())
         either: list[asyncio.Future[Any]] = [end, stop]
         await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -22,7 +22,7 @@ from flows.stack.states import State
 ASK_S = 2.0
 LOOK_BACK_H = 24
 FREE_BYTES_MIN = 1 << 30
-OFTEN = 5
+OFTEN, RECENT_MIN = 5, 60
 
 
 def status(root: Path) -> dict[str, Any]:
@@ -95,9 +95,13 @@ def _parts_wrong(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
             wrong.append(f"{name} is down ({fault}); {part['why']}")
         elif part["state"] == State.SILENT:
             wrong.append(f"{name} {part['why']}")
-        elif part["restarts"] >= OFTEN:
+        elif part["restarts"] >= OFTEN and _is_recent(part["last_fault"]["at"]):
             wrong.append(f"{name} was restarted {part['restarts']} times, last: {fault}")
     return wrong
+
+
+def _is_recent(at: str) -> bool:
+    return datetime.now(UTC) - datetime.fromisoformat(at) < timedelta(minutes=RECENT_MIN)
 
 
 def _flow_runs(address: str, wrong: list[str]) -> list[dict[str, Any]]:

@@ -60,20 +60,27 @@ class Up:
         self.environment = {**given, **told, "RATCHET_AGENT__CONTROL__PORT": str(control)}
         self.environment |= settings
         self.errors = home.parent / "up.stderr"
+        self._without = without
+        self.prefect = PrefectApi(f"http://127.0.0.1:{self.ports['PREFECT']}/api")
+        self.registry = f"http://127.0.0.1:{self.ports['MLFLOW']}"
+        self.serve = f"http://127.0.0.1:{self.ports['SERVE']}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "flows", "up", "--home", str(self.home)]
         with self.errors.open("ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flows", "up", "--home", str(home), "--without", without],
+                [*command, "--without", self._without],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 env=self.environment,
             )
-        self.prefect = PrefectApi(f"http://127.0.0.1:{self.ports['PREFECT']}/api")
-        self.registry = f"http://127.0.0.1:{self.ports['MLFLOW']}"
-        self.serve = f"http://127.0.0.1:{self.ports['SERVE']}"
 
     def part(self, name: str) -> dict[str, Any]:
-        return dict(read_state(self.home).get("parts", {}).get(name, {}))
+        state = read_state(self.home)
+        ours = state.get("pid") == self.process.pid  # else it is what a killed one has left
+        return dict(state["parts"].get(name, {})) if ours else {}
 
     def wait(self, name: str, state: str, *, restarts: int = 0) -> dict[str, Any]:
         def there() -> Any:

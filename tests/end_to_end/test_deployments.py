@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.children import require_free_port
 from flows.stack.mark import marked
 from flows.stack.status import is_running, status
 from tests.end_to_end.stack import Up, get, post, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("stack")]
 MODEL, DAYS = "small", 420
+STOP_S = 15.0
 
 
 def write_candles(path: Path) -> None:
@@ -166,7 +168,7 @@ def test_the_rerun_ends_as_if_nothing_had_happened(up: Up, first: dict[str, Any]
     artifacts = up.artifacts(first["trained"]["id"])
     folds = json.loads(artifacts[f"train-{MODEL}-folds"]["data"])
     assert [row["fold"] for row in folds] == [1, 2, 3, 4, 5]
-    assert "log_loss_skill" in folds[0] or len(folds[0]) > 3
+    assert all(len(row) > 3 for row in folds)
     assert f"/#/models/{MODEL}/versions/1" in artifacts[f"train-{MODEL}-version"]["data"]
     assert "statistical" in artifacts[f"train-{MODEL}-gates"]["data"]
 
@@ -241,10 +243,10 @@ def test_the_plan_changes_hot_under_traffic(up: Up, first: dict[str, Any]) -> No
     revisions = [revision for revision, _ in traffic.seen]
     assert revisions == sorted(revisions)
     assert up.plan(MODEL)["champion"] == 2  # the registry was written first
-    assert list(up.versions(MODEL)) == [2, 1] or sorted(up.versions(MODEL)) == [1, 2]
+    assert sorted(up.versions(MODEL)) == [1, 2]
 
 
-def test_status_tells_it_and_the_end_leaves_nothing(up: Up, first: dict[str, Any]) -> None:
+def test_status_tells_what_is_up_and_what_happened(up: Up, first: dict[str, Any]) -> None:
     assert first["released"]["state"]["type"] == "COMPLETED"
     said = status(up.home)
     assert said["running"]
@@ -252,9 +254,33 @@ def test_status_tells_it_and_the_end_leaves_nothing(up: Up, first: dict[str, Any
     assert said["parts"]["worker"]["restarts"] == 1
     assert "SIGKILL" in said["parts"]["worker"]["last_fault"]["why"]
 
-    took = up.stop()
 
+def test_kill_9_of_the_keeper_ends_all_and_the_next_up_repairs(
+    up: Up, first: dict[str, Any]
+) -> None:
+    """The last test of this stack: it is killed in the middle of a training."""
+    assert first["released"]["state"]["type"] == "COMPLETED"
+    versions = up.versions(MODEL)
+    run = up.start_flow("train", seed=9)
+    up.working(run)
+    assert is_running(up.home)
+
+    up.process.kill()
+
+    until(lambda: not marked(up.home), "nothing is left", limit_s=STOP_S)
+    up.process.wait()
+    assert not is_running(up.home)
+    for port in up.ports.values():
+        require_free_port(port, host="127.0.0.1", purpose="a test", setting="-")
+
+    up.start()
+    up.wait("deployments", "done")
+
+    assert up.ended(run)["state"]["type"] == "CRASHED"
+    assert up.versions(MODEL) == versions
+    up.wait("serve", "up")
+    took = up.stop()
     assert up.process.returncode == 0, up.told()
-    assert took < 15.0
+    assert took < STOP_S
     assert not marked(up.home)
     assert not is_running(up.home)

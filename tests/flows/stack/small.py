@@ -19,6 +19,7 @@ import http.server, pathlib, sys, time
 time.sleep(float(sys.argv[2]))
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        time.sleep(0.5 if pathlib.Path(sys.argv[3] + "-slow").exists() else 0)
         self.send_response(503 if pathlib.Path(sys.argv[3]).exists() else 200)
         self.end_headers()
     def log_message(self, *_): pass
@@ -50,7 +51,8 @@ def parts(home: Path, port: int, kind: str) -> tuple[Part, ...]:
         address=f"http://127.0.0.1:{port}",
         stage=2,
     )
-    client = Part("client", python(SPAWNER), needs=("server",))
+    # asked of the server, as Prefect's worker is: the answer may come when the part is long gone
+    client = Part("client", python(SPAWNER), needs=("server",), probe=Probe(port, "/client"))
 
     def nothing_yet() -> str | None:
         return None if (home / "work").exists() else "no work yet"

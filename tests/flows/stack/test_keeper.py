@@ -217,6 +217,17 @@ def test_a_second_signal_does_not_wait(home: Path) -> None:
         assert stack.nothing_is_left()
 
 
+def test_a_stop_while_a_part_is_being_asked_is_an_ordinary_stop(home: Path) -> None:
+    with keeper(home) as stack:
+        stack.wait("client", "up")
+        (home / "sick-slow").touch()  # from now on nearly always one question is open
+        until(lambda: status(home)["running"], "it runs")
+        time.sleep(0.6)
+        stack.stop()
+        assert stack.process.returncode == 0, stack.told()
+        assert stack.nothing_is_left()
+
+
 def test_one_keeper_a_home(home: Path) -> None:
     with keeper(home) as stack:
         stack.wait("server", "up")
