@@ -32,7 +32,7 @@ def open_home(home: Path) -> Path:
     EnvironmentRefused
         If it cannot be created, is not a folder, or a file cannot be written and synced in it.
     """
-    home = Path(os.path.abspath(home))  # noqa: PTH100  (resolve() would follow the user's symlinks)
+    home = at(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home) as probe:
@@ -47,3 +47,8 @@ def open_home(home: Path) -> Path:
             fix="choose another with --home DIR, or mend its owner, permissions or disk space",
         ) from fault
     return home
+
+
+def at(home: Path) -> Path:
+    """Return a home's absolute path, made or not; one path for one home, links kept."""
+    return Path(os.path.abspath(home))  # noqa: PTH100  (resolve() would follow the user's links)

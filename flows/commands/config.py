@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.console import emit
-from agent.home import DEFAULT_HOME
+from agent.home import DEFAULT_HOME, at
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def check(
     """
     from flows.settings import read_settings
 
-    given = read_settings(home.absolute())
+    given = read_settings(at(home))
     document: dict[str, Any] = {
         "settings": {
             name: {"value": given.told(name), "from": value.origin}

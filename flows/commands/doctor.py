@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.console import USAGE, emit
-from agent.home import DEFAULT_HOME
+from agent.home import DEFAULT_HOME, at
 
 SIGNS = {"ok": "ok     ", "warning": "WARNING", "fault": "FAULT  "}
 
@@ -32,7 +32,7 @@ def doctor(
     from flows.doctor.ground import ground, registry
     from flows.doctor.machine import machine
 
-    root = home.absolute()
+    root = at(home)
     findings = [*machine(root), *ground(root), registry(root)]
     if live:
         from flows.doctor.broker import broker

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.console import emit
-from agent.home import DEFAULT_HOME
+from agent.home import DEFAULT_HOME, at
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def status(
     """
     from flows.stack.status import status as look
 
-    document = look(Path.absolute(home))
+    document = look(at(home))
     emit(document, as_json=as_json, human=lambda: _draw(document))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from agent.errors import RatchetError, SettingRefused
-from agent.home import open_home
+from agent.home import at, open_home
 from agent.market.holidays import LAST_YEAR
 from flows.children import require_free_port
 from flows.doctor.finding import Finding, well
@@ -23,7 +23,7 @@ CALENDAR_WARNING_DAYS = 45
 
 def ground(home: Path) -> Iterator[Finding]:
     """Yield what is found about a home."""
-    root = home.absolute()
+    root = at(home)
     try:
         open_home(root)
         yield well("home", f"{root} can be written")

@@ -61,7 +61,8 @@ class Keeper:
         self._hurry = asyncio.Event()
         self._terminal = Terminal()
         self._logs = Logs(children.logs, self._terminal.show)
-        for name in (OWN_LOG, *self._kept):
+        self._logs.follow(OWN_LOG, skip=len(now()) + 1)  # the view has a time of its own
+        for name in self._kept:
             self._logs.follow(name)
 
     async def run(self) -> bool:

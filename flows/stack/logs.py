@@ -29,10 +29,11 @@ COLOURS = (36, 33, 35, 32, 34, 31, 96, 93, 95, 92)
 
 @dataclass(slots=True)
 class Followed:
-    """One part's file and how far it was read."""
+    """One part's file, how far it was read, and how many characters each line begins with."""
 
     name: str
     path: Path
+    skip: int = 0
     at: int = 0
     begun: bytes = b""
     last: str = ""
@@ -58,7 +59,7 @@ class Followed:
         if len(self.begun) > LINE_MAX:
             whole, self.begun = [*whole, self.begun], b""
         lines = [line.decode("utf-8", errors="replace")[:LINE_MAX].rstrip() for line in whole]
-        told = [line for line in lines if line]
+        told = [line[self.skip :] for line in lines if line]
         if told:
             self.last = told[-1]
         return told
@@ -136,9 +137,9 @@ class Logs:
     show: Callable[[str, str], None]
     files: dict[str, Followed] = field(default_factory=dict)
 
-    def follow(self, name: str) -> None:
-        """Add a part; what its file held before is not shown again."""
-        self.files[name] = Followed(name, self.folder / f"{name}.log")
+    def follow(self, name: str, *, skip: int = 0) -> None:
+        """Add a part; what its file held before is not shown again, nor a line's beginning."""
+        self.files[name] = Followed(name, self.folder / f"{name}.log", skip)
 
     def look(self) -> None:
         """Show everything new."""

@@ -134,9 +134,7 @@ def _pipeline(home: Home, given: Settings, *, own_prefect: bool) -> list[Part]:
         ),
         Part(
             "deployments",
-            _module(
-                "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", deployments_file()
-            ),
+            _module("flows.stack.deployments", deployments_file()),
             needs=("prefect", "worker"),
             extra=given.environment("pipeline", defaults=True),
             once=True,
