@@ -26,6 +26,7 @@ from agent.core.day import (
 from agent.core.decisions import on_model, on_model_failed
 from agent.core.entries import try_candidates
 from agent.core.levels import ensure_levels, mark, on_price
+from agent.core.restore import after_death
 from agent.core.state import Desk, Sight
 from agent.core.trade import Trade
 from agent.core.turn import Turn
@@ -69,9 +70,8 @@ def decide(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ...]]:
 
 def _started(turn: Turn, event: ev.Started) -> None:
     del event
+    after_death(turn)
     start(turn)
-    for trade in turn.desk.open_trades:
-        turn.put(trade)
 
 
 def _timer(turn: Turn, event: ev.TimerFired) -> None:

@@ -1,7 +1,8 @@
 """A desk from what the journal kept: the state to start with, before any book has been read.
 
 Whatever was on its way when the process died is "lost": nobody knows whether it arrived. The
-books decide (orders/reconcile.py), and until they have been read nothing is opened.
+books decide (orders/reconcile.py), and until they have been read nothing is opened. How long a lost
+order is looked for counts from the start, by the clock that the process goes by from then on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from agent.core.trade import Trade
 from agent.core.turn import Turn
 from agent.core.values import Fault, Mode, Role, Transaction
 from agent.market.sessions import from_epoch_ms
+from agent.orders.exits import with_leg
 from agent.orders.fills import fill_of, legs_of
 from agent.orders.leg import Leg, failed
 from agent.risk import book as money
@@ -44,10 +46,10 @@ class Kept:
     operator: Mode = Mode.NORMAL
 
 
-def restored(rules: Rules, kept: Kept, at_ms: int) -> Desk:
-    """Return the desk to start with."""
+def restored(rules: Rules, kept: Kept) -> Desk:
+    """Return the desk to start with; `Started` is the first event that it must see."""
     numbers = max([kept.numbers, *(trade.number for trade in kept.trades)])
-    trades = {trade.number: _after_death(trade, kept.calls, at_ms) for trade in kept.trades}
+    trades = {trade.number: trade for trade in kept.trades}
     return Desk(
         rules,
         now_ms=0,
@@ -58,6 +60,17 @@ def restored(rules: Rules, kept: Kept, at_ms: int) -> Desk:
         instruments={t.key: t.instrument for t in kept.trades if not t.done},
         decided=dict(kept.decided),
     )
+
+
+def after_death(turn: Turn) -> None:
+    """Take every call that was on its way when the process died for lost."""
+    for trade in turn.desk.open_trades:
+        for leg in legs_of(trade):
+            lost = failed(
+                leg, Fault.UNKNOWN, "the process ended", call=turn.desk.calls, at_ms=turn.at_ms
+            )
+            trade = with_leg(trade, lost)  # noqa: PLW2901  (the trade with one leg after the other)
+        turn.put(replace(trade, book_call=0, timer_ms=0, retry_ms=0))
 
 
 def rebook(turn: Turn) -> None:
@@ -90,18 +103,6 @@ def rebook(turn: Turn) -> None:
             )
             book, _ = money.on_fill(book, fill)
     turn.set(money=book)
-
-
-def _after_death(trade: Trade, calls: int, at_ms: int) -> Trade:
-    if trade.done:
-        return trade
-
-    def lost(leg: Leg) -> Leg:
-        return failed(leg, Fault.UNKNOWN, "the process ended", call=calls, at_ms=at_ms)
-
-    entry = None if trade.entry is None else lost(trade.entry)
-    exits = tuple(lost(leg) for leg in trade.exits)
-    return replace(trade, entry=entry, exits=exits, book_call=0, timer_ms=0, retry_ms=0)
 
 
 def _reserve(turn: Turn, trade: Trade, entry: Leg) -> Reserve:

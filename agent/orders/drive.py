@@ -17,7 +17,7 @@ from agent.core.commands import CancelTimer, SetTimer
 from agent.core.trade import Trade
 from agent.core.turn import Turn
 from agent.core.values import Mode, Reason
-from agent.orders.exits import close, drive_exit, with_leg, withdraw
+from agent.orders.exits import LOOKUPS_MIN, close, drive_exit, with_leg, withdraw
 from agent.orders.fills import release
 from agent.orders.leg import Leg, look_due, moved
 from agent.orders.lifecycle import Evidence, OrderState
@@ -64,7 +64,7 @@ def _entry(turn: Turn, trade: Trade) -> Trade:
         return _entry_over(turn, trade)
     look = turn.desk.rules.lookup
     if leg.state is OrderState.UNKNOWN:
-        if turn.at_ms - leg.lost_ms >= look.entry_ms:
+        if leg.lookups >= LOOKUPS_MIN and turn.at_ms - leg.lost_ms >= look.entry_ms:
             turn.note("entry", trade.key, f"{leg.tag} was never found: given up", trade.number)
             given_up = moved(leg, Evidence.GIVEN_UP, call=turn.desk.calls, at_ms=turn.at_ms)
             return release(turn, replace(trade, entry=given_up))
@@ -173,7 +173,7 @@ def _dues(turn: Turn, trade: Trade) -> list[int]:
     for leg in trade.live_exits:
         dues.append(look_due(leg, look))
         if leg.state is OrderState.UNKNOWN:
-            dues.append(leg.lost_ms + look.exit_ms)
+            dues += [leg.lost_ms + look.exit_ms, leg.lost_ms + look.entry_ms]
         if leg.triggered_ms:
             dues.append(leg.triggered_ms + exits.trigger_wait_ms)
     if trade.naked_ms:

@@ -28,6 +28,7 @@ from agent.trailing.planner import REPLACE
 MODIFICATIONS_MAX = 25  # Kite, per order: the 26th is refused and the order stays live
 REFUSALS_MAX = 2
 PROTECT_TRIES_MAX = 3
+LOOKUPS_MIN = 2  # books that do not show an order before it is given up
 HUMAN_RUNG_FACTOR = 5
 
 
@@ -35,7 +36,7 @@ def drive_exit(turn: Turn, trade: Trade) -> Trade:
     """Do what the exit side needs next; at most one call for each order."""
     trade = _one_at_most(turn, trade)
     if trade.open <= 0:
-        return trade
+        return _forgotten(turn, trade)
     leg = trade.exit
     if leg is None:
         return _place(turn, trade)
@@ -90,9 +91,19 @@ def close(turn: Turn, trade: Trade, reason: Reason, words: str) -> Trade:
     return replace(trade, closing=Closing(reason, turn.at_ms))
 
 
+def _forgotten(turn: Turn, trade: Trade) -> Trade:
+    """Give up a lost exit of a flat trade, as late as an entry; it is withdrawn if it comes."""
+    for leg in trade.live_exits:
+        waited = turn.at_ms - leg.lost_ms >= turn.desk.rules.lookup.entry_ms
+        if leg.state is OrderState.UNKNOWN and leg.lookups >= LOOKUPS_MIN and waited:
+            gone = moved(leg, Evidence.GIVEN_UP, call=turn.desk.calls, at_ms=turn.at_ms)
+            trade = with_leg(trade, gone)
+    return trade
+
+
 def _lost(turn: Turn, trade: Trade, leg: Leg) -> Trade:
     look = turn.desk.rules.lookup
-    if leg.lookups < 2 or turn.at_ms - leg.lost_ms < look.exit_ms:
+    if leg.lookups < LOOKUPS_MIN or turn.at_ms - leg.lost_ms < look.exit_ms:
         return trade
     words = f"{leg.tag} is in no book after {turn.at_ms - leg.lost_ms} ms: placed anew"
     turn.note("exit", trade.key, words, trade.number)

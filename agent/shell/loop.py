@@ -22,7 +22,7 @@ from agent.core import events as ev
 from agent.core.decide import decide
 from agent.core.state import Desk
 from agent.core.values import Fault, Role
-from agent.errors import Broken, Retryable
+from agent.errors import Broken, EnvironmentRefused, Retryable
 from agent.shell.calls import Calls
 from agent.shell.clock import ExchangeClock, SystemClock
 from agent.shell.inbox import (
@@ -80,22 +80,23 @@ class Loop:
         self._down_since: int | None = None
         self._journal_down_ms = 0
         self._skewed = False
+        self._up = False
 
     def run(self) -> str:
         """Run until told to stop; return why it stopped.
 
         Raises
         ------
-        Retryable
+        EnvironmentRefused, Retryable
             If a lock-step exchange is gone for good.
         """
-        lockstep = isinstance(self.parts.clock, ExchangeClock)
-        if lockstep:
-            self._wait_connected()
-        self._batch([ev.Started(self.parts.clock.now_ms())])
+        clock = self.parts.clock
+        if isinstance(clock, ExchangeClock):
+            self._connect(clock)
+        self._batch([ev.Started(clock.now_ms())])
         while not self.stopped:
-            if lockstep:
-                self._instant()
+            if isinstance(clock, ExchangeClock):
+                self._instant(clock)
             else:
                 self._wait()
         return self.stopped
@@ -110,31 +111,28 @@ class Loop:
         self._work_on(items)
         self._watch()
 
-    def _instant(self) -> None:
+    def _instant(self, clock: ExchangeClock) -> None:
         """Work until nothing is left at this instant, acknowledge it, wait for the next."""
-        clock, calls = self.parts.clock, self.parts.calls
-        if not isinstance(clock, ExchangeClock):
-            return
+        calls = self.parts.calls
         while True:
             retry = calls.dispatch(clock.now_ms())
             items = self._take(ANSWER_S_MAX if calls.flying else 0.0)
-            if items:
+            if items or self._due():
                 self._work_on(items)
-            elif not self._due():
-                break
             else:
-                self._work_on([])
+                break
             if self.stopped:
                 return
-        if self._over():
-            return
-        dues = [d for d in (self._next_timer(), retry) if d is not None]
-        try:
-            clock.ack(clock.now_ms(), min(dues, default=None))
-        except Retryable:
-            clock.join()  # dropped: the exchange no longer waits for us
-            return
-        self._next_instant(clock)
+        if not self._up:
+            self._connect(clock)
+        elif not self._over():
+            dues = [d for d in (self._next_timer(), retry) if d is not None]
+            try:
+                clock.ack(clock.now_ms(), min(dues, default=None))
+            except Retryable as fault:
+                self._lost(clock, str(fault))
+            else:
+                self._next_instant(clock)
 
     def _next_instant(self, clock: ExchangeClock) -> None:
         """Collect what belongs to the next instant: all that precedes its clock frame."""
@@ -143,8 +141,8 @@ class Loop:
             try:
                 item = self.parts.inbox.get(timeout=LOCKSTEP_S_MAX)
             except Empty:
-                clock.join()
-                return
+                self._lost(clock, f"no clock frame for {LOCKSTEP_S_MAX:.0f} s")
+                break
             if isinstance(item, ClockFrame):
                 if item.now_ms <= clock.now_ms():
                     continue
@@ -152,30 +150,33 @@ class Loop:
                 self.ended = item.last
                 break
             items.append(item)
-            if isinstance(item, Stop | Word):
-                break
-            if isinstance(item, Connection):
-                self._reconnected(item, clock)
-                break
+            if isinstance(item, Stop | Word | Connection):
+                break  # act on it now: the next frame may never come
         self._work_on(items)
 
-    def _reconnected(self, item: Connection, clock: ExchangeClock) -> None:
-        if item.connected:
-            clock.join()
+    def _lost(self, clock: ExchangeClock, words: str) -> None:
+        """Reconnect to an exchange that does not wait for us any more."""
+        self.parts.notices.tell("warning", "lock-step", words)
+        self._work_on([Connection(False, words)])
+        self.parts.ticker.reconnect()
+        self._connect(clock)
 
-    def _wait_connected(self) -> None:
-        clock = self.parts.clock
-        kept: list[Item] = []
-        while True:
-            item = self.parts.inbox.get(timeout=LOCKSTEP_S_MAX)
+    def _connect(self, clock: ExchangeClock) -> None:
+        """Wait for the ticker, then let the exchange wait for us: it stands meanwhile."""
+        while not self._up and not self.stopped:
+            try:
+                item = self.parts.inbox.get(timeout=LOCKSTEP_S_MAX)
+            except Empty:
+                raise EnvironmentRefused(
+                    "the paper exchange",
+                    given=f"no ticker connection for {LOCKSTEP_S_MAX:.0f} s",
+                    allowed="a paper exchange in lock-step",
+                    fix="start it, or mend RATCHET_AGENT__BROKER__TICKER_URL",
+                ) from None
             if isinstance(item, Connection) and item.connected:
-                break
-            if not isinstance(item, Connection):
-                kept.append(item)
-        if isinstance(clock, ExchangeClock):
-            clock.join()
-        for item in [*kept, Connection(True, "connected")]:
-            self.parts.inbox.put(item)
+                clock.join()
+            if not isinstance(item, ClockFrame):
+                self._work_on([item])
 
     def _take(self, wait_s: float) -> list[Item]:
         items: list[Item] = []
@@ -230,6 +231,7 @@ class Loop:
                 return []
 
     def _connection(self, item: Connection, now: int) -> ev.Event:
+        self._up = item.connected
         if not item.connected:
             self._down_since = now if self._down_since is None else self._down_since
         elif self._down_since is not None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.console import tell
 from agent.core.restore import restored
-from agent.errors import SettingRefused
+from agent.errors import EnvironmentRefused, Refused, Retryable, SettingRefused
 from agent.kite.budget import Budget
 from agent.kite.session import Session, load
 from agent.orders.tags import instance_of
@@ -50,8 +50,18 @@ class Options:
     ready_file: Path | None = None
 
 
-def run(options: Options, environment: Mapping[str, str]) -> dict[str, Any]:
+def run(
+    options: Options, environment: Mapping[str, str], clock: SystemClock | None = None
+) -> dict[str, Any]:
     """Run the agent until it is stopped; return the summary of the run.
+
+    Parameters
+    ----------
+    options : Options
+    environment : mapping
+        For the session's key, secret and token.
+    clock : SystemClock, optional
+        Another one than the machine's (a shifted one, to meet a paper exchange at its own hour).
 
     Raises
     ------
@@ -62,7 +72,7 @@ def run(options: Options, environment: Mapping[str, str]) -> dict[str, Any]:
     session = _session(options, settings, environment)
     journal = Journal(options.home, record_events=settings.journal.events)
     try:
-        return _run(options, settings, session, journal)
+        return _run(options, settings, session, journal, clock or SystemClock())
     finally:
         journal.close()
 
@@ -91,10 +101,14 @@ def _session(options: Options, settings: AgentSettings, environment: Mapping[str
 
 
 def _run(
-    options: Options, settings: AgentSettings, session: Session, journal: Journal
+    options: Options,
+    settings: AgentSettings,
+    session: Session,
+    journal: Journal,
+    system: SystemClock,
 ) -> dict[str, Any]:
     inbox: SimpleQueue[Item] = SimpleQueue()
-    clock = ExchangeClock(settings.broker.rest_url) if options.exchange_clock else SystemClock()
+    clock = ExchangeClock(settings.broker.rest_url) if options.exchange_clock else system
     rules = rules_of(
         settings,
         instance=instance_of(socket.gethostname(), str(options.home)),
@@ -108,6 +122,7 @@ def _run(
         timeout_s=settings.broker.timeout_s,
         seen_date=None if options.exchange_clock else dates.seen,
     )
+    _prove(broker, settings.broker.rest_url)
     model = None
     if rules.model is not None:
         model = ModelClient(
@@ -118,7 +133,7 @@ def _run(
     ticker = Ticker(session.api_key, session.access_token, settings.broker.ticker_url, inbox)
     notices = Notices(settings.notices.urls, least=settings.notices.least)
     kept = journal.kept()
-    desk = restored(rules, kept, clock.now_ms() or int(datetime.now(UTC).timestamp() * 1000))
+    desk = restored(rules, kept)
     broker.know(desk.instruments)
     first, tally = desk.numbers + 1, Tally()
     loop = Loop(
@@ -160,6 +175,25 @@ def _run(
         notices.stop()
         budget.close()
     return summary_of(loop.desk, journal.trades_since(first), tally, stopped)
+
+
+def _prove(broker: Broker, root: str) -> None:
+    """Make one authenticated call before anything is started.
+
+    Raises
+    ------
+    EnvironmentRefused
+        If nobody answers there, or the session is not accepted.
+    """
+    try:
+        broker.profile()
+    except (Retryable, Refused) as fault:
+        raise EnvironmentRefused(
+            root,
+            given=str(fault),
+            allowed="a broker, or a paper exchange, that accepts this session",
+            fix="start it or mend the root; with a dead token: ratchet-agent login",
+        ) from fault
 
 
 class _Skew:

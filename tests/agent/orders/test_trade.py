@@ -363,6 +363,22 @@ def test_t22_a_lost_stop_that_no_book_shows_is_sent_again_after_two_books_and_po
     assert bench.trade.exits[0].lookups >= 2
 
 
+def test_a_lost_stop_of_a_position_that_somebody_closed_is_given_up_in_the_end() -> None:
+    bench = Bench()
+    bench.enter()
+    bench.accept()
+    bench.row(bench.entry, "COMPLETE", filled=300)
+    bench.fail(Fault.UNKNOWN, "timed out")
+    filled = bench.made(bench.entry, "COMPLETE", filled=300)
+    for _ in range(80):
+        bench.later(2_000)
+        if any(p.startswith("book") for p in bench.desk.asking.values()):
+            bench.book(filled, held=0)
+    assert bench.trade.done
+    assert bench.trade.reason is Reason.EXTERNAL
+    assert len(bench.orders_sent(Role.EXIT)) == 1  # nothing is sent for a position that is gone
+
+
 def test_a_late_second_exit_leaves_one_only() -> None:
     bench = Bench()
     bench.opened()

@@ -358,7 +358,7 @@ class World:
         kept = Kept(
             desk.calls, desk.numbers, from_plain(json.loads(text)), desk.decided, desk.operator
         )
-        self.desk = restored(rules(), kept, self.now)
+        self.desk = restored(rules(), kept)
         self._timers.clear()
         self._feed = None
         self._take(ev.Started(self.now))

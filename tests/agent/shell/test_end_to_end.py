@@ -22,6 +22,7 @@ import pytest
 from agent.errors import EnvironmentRefused
 from agent.shell.control import ask
 from tests.agent.paper.lab import DAY, Running, start, wander, write_csv
+from tests.agent.shell.proxy import Proxy
 from tests.agent.shell.served import Served
 
 SIDES = {"NSE:AAA": "BUY", "NSE:BBB": "SELL", "NSE:CCC": "HOLD"}
@@ -40,16 +41,16 @@ def exchange(tmp_path: Path) -> Iterator[Running]:
     running.kill()
 
 
-def agent(home: Path, exchange: Running, served: Served, **settings: str) -> subprocess.Popen[str]:
-    """Start `ratchet-agent run` in lock-step."""
+def agent(
+    home: Path, exchange: Running, served: Served, *command: str, **settings: str
+) -> subprocess.Popen[str]:
+    """Start `ratchet-agent run`, in lock-step unless another command is given."""
     named = {f"RATCHET_AGENT__{key.upper()}": value for key, value in settings.items()}
     sessions = home.parent / "sessions.json"
     sessions.write_text(json.dumps([str(DAY)]))
+    lockstep = ("agent", "run", "--home", str(home), "--clock", "exchange", "--until-end", "--json")
     return subprocess.Popen(
-        [
-            sys.executable, "-m", "agent", "run", "--home", str(home), "--clock", "exchange",
-            "--until-end", "--json",
-        ],
+        [sys.executable, "-m", *(command or lockstep)],
         env=os.environ
         | {
             "PYTHONPATH": str(ROOT),
@@ -63,7 +64,7 @@ def agent(home: Path, exchange: Running, served: Served, **settings: str) -> sub
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
 
 
 def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -185,3 +186,55 @@ def guards(home: Path, process: subprocess.Popen[str]) -> dict[str, Any]:
         return dict(ask(home, "GET", "/status")["guards"])
     except EnvironmentRefused:
         return {}
+
+
+def test_a_ticker_that_drops_again_and_again_costs_no_promise(
+    exchange: Running, home: Path
+) -> None:
+    with Served(SIDES) as served, Proxy(exchange.port) as proxy:
+        through = f"ws://127.0.0.1:{proxy.port}"
+        process = agent(home, exchange, served, broker__ticker_url=through)
+        for n in range(1, 4):
+            until_open(home, process)
+            proxy.cut()
+            until(lambda n=n: proxy.opened > n or process.poll() is not None, "a new connection")
+        summary = ended(process)
+    check_book(exchange.get("audit"))
+    assert proxy.opened >= 3
+    assert summary["trades"]["LONG"]["trades"] == summary["trades"]["SHORT"]["trades"] == 1
+
+
+def test_by_the_systems_clock_it_trades_and_notices_a_silent_ticker(
+    tmp_path: Path, home: Path
+) -> None:
+    candles = write_csv(tmp_path / "days.csv", wander(11, 20))
+    running = start(
+        tmp_path / "paper", "--candles", str(candles), "--first", str(DAY),
+        "--ticks-per-day", "22500",
+    )  # fmt: skip
+    try:
+        with Served(SIDES) as served, Proxy(running.port) as proxy:
+            home.mkdir()
+            offset = int(str(running.get("clock")["now"])) - time.time_ns() // 1_000_000
+            process = agent(
+                home, running, served, "tests.agent.shell.shifted", str(home), str(offset),
+                broker__ticker_url=f"ws://127.0.0.1:{proxy.port}", watch__silent_s="2",
+                entry__since="09:15", entry__spread_bp_max="100", market__interval="day",
+            )  # fmt: skip
+            until(lambda: len(open_trades(home, process)) == 2, "both sides open")
+            proxy.frozen.set()
+            until(lambda: guards(home, process).get("feed"), "the watchdog")
+            proxy.frozen.clear()
+            until(lambda: not guards(home, process).get("feed"), "the ticker again")
+            ask(home, "POST", "/flatten")
+            until(lambda: not open_trades(home, process), "flat")
+            process.send_signal(signal.SIGTERM)
+            summary = ended(process)
+        audit = running.get("audit")
+    finally:
+        running.kill()
+    assert audit["final_position"] == {}
+    assert audit["surplus_exits"] == audit["stops_moved_back"] == audit["duplicate_tags"] == 0
+    assert audit["max_unprotected_ms"] <= 1_000
+    assert summary["reasons"] == {"FLATTEN": 2}
+    assert summary["mode"] == "HALT"

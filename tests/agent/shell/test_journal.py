@@ -11,6 +11,7 @@ import pytest
 from agent.core import commands as cmd
 from agent.core import events as ev
 from agent.core.codec import from_plain
+from agent.core.decide import decide
 from agent.core.restore import Kept, restored
 from agent.core.state import Desk
 from agent.core.values import Fault, Mode
@@ -96,14 +97,14 @@ def test_after_a_restart_calls_in_flight_are_lost_and_the_stop_is_not_looser(
     journal.close()
     again = Journal(home)
     kept = again.kept()
-    desk = restored(rules(), kept, bench.now)
+    desk, _ = decide(restored(rules(), kept), ev.Started(bench.now))
     (trade,) = desk.open_trades
     assert trade.exits[0].flight is not None
     assert trade.exits[0].flight.lost
     assert trade.levels is not None
     assert levels is not None
     assert trade.levels.stop == levels.stop
-    assert desk.calls == bench.desk.calls
+    assert desk.calls > bench.desk.calls
     assert desk.numbers == 1
     assert desk.decided == bench.desk.decided
     again.close()
@@ -113,10 +114,11 @@ def test_an_entry_that_was_journaled_and_never_answered_is_unknown_after_a_resta
     bench = Bench()
     bench.enter()
     kept = Kept(bench.desk.calls, bench.desk.numbers, (bench.trade,), {}, Mode.HALT)
-    desk = restored(rules(), kept, bench.now)
+    desk, _ = decide(restored(rules(), kept), ev.Started(bench.now))
     (trade,) = desk.open_trades
     assert trade.entry is not None
     assert trade.entry.state is OrderState.UNKNOWN
+    assert trade.entry.lost_ms == bench.now  # it is looked for from now on
     assert desk.operator is Mode.HALT  # a halt outlives the process
 
 
@@ -163,4 +165,4 @@ def test_trades_and_refusals_are_listed(journal: Journal, home: Path) -> None:
 def test_a_desk_without_trades_is_an_empty_start(journal: Journal) -> None:
     kept = journal.kept()
     assert kept == Kept()
-    assert restored(rules(), kept, 0) == Desk(rules())
+    assert restored(rules(), kept) == Desk(rules())
