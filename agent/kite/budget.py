@@ -68,8 +68,8 @@ class Budget:
         self._read_to = 0
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
 
-    def take(self, kind: Kind, now_ms: int, *, hurried: bool = False) -> int:
-        """Count a call that is about to be made, if it may be.
+    def take(self, kind: Kind, now_ms: int, *, hurried: bool = False, calls: int = 1) -> int:
+        """Count a call (or several together) about to be made, if it may be.
 
         Parameters
         ----------
@@ -77,6 +77,8 @@ class Budget:
         now_ms : int, epoch ms, of the clock that the calls are counted by
         hurried : bool
             An exit or a protective order: it may use what is kept for these.
+        calls : int
+            How many requests it makes; all of them leave, or none.
 
         Returns
         -------
@@ -86,9 +88,10 @@ class Budget:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             self._catch_up(now_ms)
-            wait = self._wait(kind, now_ms, hurried=hurried)
+            wait = self._wait(kind, now_ms, hurried=hurried, calls=calls)
             if not wait:
-                self._append(kind, now_ms)
+                for _ in range(calls):
+                    self._append(kind, now_ms)
             return wait
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
@@ -105,13 +108,13 @@ class Budget:
         """Close the log."""
         os.close(self._file)
 
-    def _wait(self, kind: Kind, now_ms: int, *, hurried: bool) -> int:
+    def _wait(self, kind: Kind, now_ms: int, *, hurried: bool, calls: int) -> int:
         sent, until = self._sent[kind], 0
         for window in WINDOWS[kind]:
             allowed = window.calls if hurried else window.unhurried
             recent = len(sent) - _index_after(sent, now_ms - window.length_ms)
-            if recent >= allowed:
-                until = max(until, sent[len(sent) - allowed] + window.length_ms)
+            if recent + calls > allowed:
+                until = max(until, sent[len(sent) - allowed + calls - 1] + window.length_ms)
         return until
 
     def _append(self, kind: Kind, now_ms: int) -> None:

@@ -140,7 +140,8 @@ class Calls:
                     words = f"the call budget left no room for an entry for {late} ms"
                     self._give(call.call, _failed(call.call, Fault.RETRYABLE, words))
                     return 0
-            due = self._budget.take(kind, now_ms, hurried=hurried)
+            requests = 2 if isinstance(call, cmd.ReadBook) and call.positions else 1
+            due = self._budget.take(kind, now_ms, hurried=hurried, calls=requests)
             if due:
                 return due
         self._flying.add(call.call)

@@ -69,6 +69,25 @@ class ExchangeClock:
         """Go on to an instant that a clock frame has announced."""
         self._now = max(self._now, now_ms)
 
+    def probe(self) -> None:
+        """Look where the exchange stands, without joining.
+
+        Raises
+        ------
+        EnvironmentRefused
+            If nobody answers there.
+        """
+        try:
+            document = self._ask("GET", "/_paper/clock", None)
+        except Retryable as fault:
+            raise EnvironmentRefused(
+                f"http://{self._host}:{self._port}",
+                given=str(fault),
+                allowed="a paper exchange",
+                fix="start it: ratchet-agent paper --lockstep",
+            ) from fault
+        self.stand_at(int(document["now"]))
+
     def join(self) -> int:
         """Let the exchange wait for us from now on; return its instant.
 
@@ -102,10 +121,13 @@ class ExchangeClock:
         self._http.close()
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._ask("POST", path, body)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         for attempt in (1, 2):
             try:
-                text = json.dumps(body)
-                self._http.request("POST", path, text, {"Content-Type": "application/json"})
+                text = None if body is None else json.dumps(body)
+                self._http.request(method, path, text, {"Content-Type": "application/json"})
                 response = self._http.getresponse()
                 data = response.read()
                 break

@@ -122,13 +122,17 @@ def _run(
         timeout_s=settings.broker.timeout_s,
         seen_date=None if options.exchange_clock else dates.seen,
     )
-    _prove(broker, settings.broker.rest_url)
+    budget = Budget(options.home / "kite", session.api_key)
+    if isinstance(clock, ExchangeClock):
+        clock.probe()
+    else:
+        budget.take("other", clock.now_ms(), hurried=True)
+        _prove(broker, settings.broker.rest_url)
     model = None
     if rules.model is not None:
         model = ModelClient(
             settings.model.url, settings.model.name, timeout_s=settings.model.timeout_s
         )
-    budget = Budget(options.home / "kite", session.api_key)
     calls = Calls(broker, model, budget, calendar_of(settings), inbox, options.exchange_clock)
     ticker = Ticker(session.api_key, session.access_token, settings.broker.ticker_url, inbox)
     notices = Notices(settings.notices.urls, least=settings.notices.least)

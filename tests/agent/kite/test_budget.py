@@ -63,6 +63,14 @@ def test_t21_entries_wait_while_exits_are_served_from_what_is_kept(budget: Budge
     assert exits >= 90
 
 
+def test_requests_that_belong_together_leave_together_or_not_at_all(budget: Budget) -> None:
+    assert [budget.take("other", START, calls=2) for _ in range(4)] == [0] * 4
+    again = budget.take("other", START + 10, calls=2)  # one is left of nine
+    assert again == START + 1_100
+    assert budget.take("other", START + 20) == 0
+    assert budget.take("other", again, calls=2) == 0
+
+
 def test_two_processes_with_one_key_count_in_the_same_place(home: Path) -> None:
     ours, theirs = Budget(home / "kite", "key"), Budget(home / "kite", "key")
     other = Budget(home / "kite", "another key")
