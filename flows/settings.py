@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from agent.errors import SettingRefused
+from agent.secrets import SECRETS, read_secrets
 from agent.shell.settings import AgentSettings
 from bentos.settings import ServingSettings
 from flows.pipeline_settings import PipelineSettings
@@ -30,7 +30,6 @@ from flows.settings_text import MASK, plainly
 from flows.stack.settings import StackSettings
 
 TOML = "ratchet.toml"
-SECRETS = "secrets.env"
 DEFAULT = "default"
 
 
@@ -145,7 +144,7 @@ def read_settings(
     given: dict[str, Value] = {}
     for layer in (
         _from_toml(root / TOML, keys),
-        _from_secrets(root / SECRETS, keys),
+        _from_secrets(root, keys),
         _from_environment(os.environ if environ is None else environ, keys, "environment"),
         {name: Value(value, "option") for name, value in (options or {}).items()},
     ):
@@ -204,35 +203,8 @@ def _from_toml(path: Path, keys: Mapping[str, Key]) -> dict[str, Value]:
     return found
 
 
-def _from_secrets(path: Path, keys: Mapping[str, Key]) -> dict[str, Value]:
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingRefused(
-            str(path), given=str(fault), allowed="a readable text file", fix="mend it"
-        ) from fault
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingRefused(
-            str(path),
-            given=f"mode {stat.S_IMODE(mode):04o}: others can read your secrets",
-            allowed="mode 0600",
-            fix=f"chmod 600 {path}",
-        )
-    pairs: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        bare = line.strip()
-        if not bare or bare.startswith("#"):
-            continue
-        name, equals, value = bare.removeprefix("export ").partition("=")
-        if not equals:
-            raise SettingRefused(
-                f"{path} line {number}", given="no '='", allowed="NAME=value", fix="mend that line"
-            )
-        pairs[name.strip()] = value.strip().strip("'\"")
-    return _from_environment(pairs, keys, str(path))
+def _from_secrets(root: Path, keys: Mapping[str, Key]) -> dict[str, Value]:
+    return _from_environment(read_secrets(root), keys, str(root / SECRETS))
 
 
 def _from_environment(
@@ -272,11 +244,17 @@ def _refused(
 ) -> SettingRefused:
     first = fault.errors(include_url=False)[0]
     name = ".".join([section, *(str(part) for part in first["loc"] if isinstance(part, str))])
-    origin = given[name].origin if name in given else str(root / TOML)
     message = first["msg"].removeprefix("Value error, ")
+    told = [
+        key for key in given if key.startswith(f"{name}.") and key.rpartition(".")[2] in message
+    ]
+    at_fault = [name] if name in given else told
+    origin = " or ".join(dict.fromkeys(given[key].origin for key in at_fault)) or str(root / TOML)
     hidden = isinstance(first.get("input"), SecretStr) or "secret" in name
     whole = isinstance(first.get("input"), Mapping)
-    shown = "(hidden)" if hidden else "values together" if whole else repr(first.get("input"))
+    shown = (
+        "(hidden)" if hidden else "values that do not fit" if whole else repr(first.get("input"))
+    )
     return SettingRefused(name, given=shown, allowed=message, fix=f"change it in {origin}")
 
 

@@ -68,7 +68,8 @@ def secrets_text(keys: Iterable[Key]) -> str:
     lines = ["# Secrets of Ratchet: mode 0600, never in ratchet.toml, never in a log."]
     for key in keys:
         if key.secret:
-            lines += ["", *_comment(key.field.description or ""), f"# {key.variable}="]
+            form = '["…", "…"]' if key.many else ""
+            lines += ["", *_comment(key.field.description or ""), f"# {key.variable}={form}"]
     return "\n".join(lines) + "\n"
 
 

@@ -25,7 +25,7 @@ def login(
     """Exchange a request token for the day's access token and keep it in the home folder (0600).
 
     Without --request-token the login page's address is printed and the token is asked for. The
-    key and secret come from KITE_API_KEY and KITE_API_SECRET.
+    key and secret come from KITE_API_KEY and KITE_API_SECRET, or HOME/secrets.env.
 
     Example: ratchet-agent login --home var
     """
@@ -36,17 +36,19 @@ def login(
     from agent.errors import SettingRefused
     from agent.home import open_home
     from agent.kite.session import KEY, SECRET, Session, dies_at, login_url, save
+    from agent.secrets import SECRETS, take_secrets
     from agent.shell.broker import exchange_token
     from agent.shell.settings import read_settings
 
     folder = open_home(home)
+    take_secrets(folder, os.environ)
     key, secret = os.environ.get(KEY, ""), os.environ.get(SECRET, "")
     if not key or not secret:
         raise SettingRefused(
             f"{KEY}, {SECRET}",
             given="nothing" if not key else f"no {SECRET}",
-            allowed="both in the environment",
-            fix="export them; they are never written to a file",
+            allowed=f"both in the environment, or in {folder / SECRETS}",
+            fix="export them, or write that file (`ratchet init` makes one, mode 0600)",
         )
     if request_token is None:
         tell(f"log in at: {login_url(key)}")

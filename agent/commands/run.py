@@ -42,6 +42,7 @@ def run(
     from agent.console import emit
     from agent.errors import SettingRefused
     from agent.home import open_home
+    from agent.secrets import take_secrets
     from agent.shell.run import Options
     from agent.shell.run import run as trade
 
@@ -49,9 +50,9 @@ def run(
         raise SettingRefused(
             "--clock", given=repr(clock), allowed="system or exchange", fix="choose one"
         )
-    summary = trade(
-        Options(open_home(home), live, clock == "exchange", until_end, ready_file), os.environ
-    )
+    root = open_home(home)
+    take_secrets(root, os.environ)
+    summary = trade(Options(root, live, clock == "exchange", until_end, ready_file), os.environ)
     emit(summary, as_json=as_json, human=lambda: _human(summary))
 
 

@@ -28,7 +28,8 @@ def init(
     Example: ratchet init --home var
     """
     from agent.home import open_home
-    from flows.settings import SECRETS, TOML, all_keys, titles
+    from agent.secrets import SECRETS
+    from flows.settings import TOML, all_keys, titles
     from flows.settings_text import secrets_text, toml
 
     root = open_home(home)

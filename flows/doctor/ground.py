@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 from agent.errors import RatchetError, SettingRefused
 from agent.home import at, open_home
 from agent.market.holidays import LAST_YEAR
+from agent.secrets import SECRETS
 from flows.children import require_free_port
 from flows.doctor.finding import Finding, well
-from flows.settings import SECRETS, TOML, Settings, read_settings
+from flows.settings import TOML, Settings, read_settings
 from flows.stack.mark import marked
 from flows.stack.parts import HOST, ports_of
 from flows.stack.status import is_running, status

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import SettingRefused
-from flows.settings import SECRETS, TOML, all_keys, read_settings, titles
+from agent.secrets import SECRETS
+from flows.settings import TOML, all_keys, read_settings, titles
 from flows.settings_text import MASK, secrets_text, toml
 
 
