@@ -39,7 +39,8 @@ def start(turn: Turn) -> None:
     else:
         rules = turn.desk.rules
         turn.set(universe=rules.universe, interval=rules.interval, window=rules.window)
-    _open_day(turn)
+    if turn.desk.open_trades or turn.desk.rules.model is None:
+        _open_day(turn)  # what is held is protected whether a model answers or not
 
 
 def on_described(turn: Turn, event: ModelDescribed) -> None:

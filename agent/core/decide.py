@@ -25,7 +25,7 @@ from agent.core.day import (
 )
 from agent.core.decisions import on_model, on_model_failed
 from agent.core.entries import try_candidates
-from agent.core.levels import ensure_levels, mark, on_price
+from agent.core.levels import ensure_levels, hit_while_halted, mark, on_price
 from agent.core.restore import after_death
 from agent.core.state import Desk, Sight
 from agent.core.trade import Trade
@@ -33,8 +33,9 @@ from agent.core.turn import Turn
 from agent.core.values import Fault, Mode, Quote, Role
 from agent.core.windows import on_candle, on_history
 from agent.orders.drive import drive
+from agent.orders.exits import pushed_back
 from agent.orders.fills import legs_of, put_leg, take_row
-from agent.orders.leg import Doing, Leg, answered, failed
+from agent.orders.leg import Leg, answered, failed
 from agent.orders.reconcile import on_book
 from agent.risk import book as money
 from agent.risk.margin import Margins
@@ -137,6 +138,8 @@ def _failed(turn: Turn, event: ev.CallFailed) -> None:
     purpose = turn.answered(event.call)
     if event.fault is Fault.TOKEN:
         turn.guard("token", Mode.NO_NEW, event.words, "a login (`ratchet-agent login`)")
+    if event.fault is Fault.BLOCKED:
+        turn.guard("writes", Mode.NO_NEW, event.words, "the next order that the broker takes")
     if purpose:
         _read_failed(turn, purpose, event)
         return
@@ -154,18 +157,7 @@ def _failed(turn: Turn, event: ev.CallFailed) -> None:
     )
     after = failed(leg, event.fault, event.words, call=turn.desk.calls, at_ms=turn.at_ms)
     put_leg(turn, trade, leg, after)
-    trade = turn.desk.trades[trade.number]
-    look = turn.desk.rules.lookup
-    if event.fault in {Fault.RETRYABLE, Fault.TOKEN}:
-        trade = replace(trade, retry_ms=turn.at_ms + look.retry_ms)
-        if trade.closing is not None and leg.role is Role.EXIT:
-            trade = replace(
-                trade,
-                closing=replace(trade.closing, rung_ms=0, rung=max(trade.closing.rung - 1, -1)),
-            )
-    elif event.fault is Fault.REFUSED and flight is not None and flight.doing is Doing.MODIFY:
-        trade = replace(trade, refusals=trade.refusals + 1)
-    turn.put(trade)
+    turn.put(pushed_back(turn, turn.desk.trades[trade.number], leg, event.fault))
 
 
 def _read_failed(turn: Turn, purpose: str, event: ev.CallFailed) -> None:
@@ -278,7 +270,7 @@ def _ordered(turn: Turn, event: ev.Ordered) -> None:
         for name in ("second_agent", "unexplained", "broken", "max_daily_loss", "max_drawdown"):
             turn.lift(name)
     for trade in turn.desk.open_trades:
-        turn.put(trade)
+        turn.put(hit_while_halted(turn, trade) if event.verb == "resume" else trade)
 
 
 def _tick_refused(turn: Turn, event: ev.TickRefused) -> None:

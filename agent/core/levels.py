@@ -150,6 +150,14 @@ def _hit(turn: Turn, trade: Trade, reason: str, quote: Quote) -> Trade:
     return close(turn, trade, Reason.STOP, words)
 
 
+def hit_while_halted(turn: Turn, trade: Trade) -> Trade:
+    """Close what reached a level while nothing was to be sent, once that is over."""
+    if trade.levels is None or trade.levels.trail.exited is None or trade.closing is not None:
+        return trade
+    reason = Reason.TARGET if trade.levels.trail.exited == "target" else Reason.STOP
+    return close(turn, trade, reason, "reached while halted")
+
+
 def hear(trade: Trade, signal: int | None) -> Trade:
     """Tell the levels what the model says now: 1 agrees, 0 nothing, -1 against."""
     if trade.levels is None:

@@ -148,4 +148,5 @@ class Fault(Enum):
     RETRYABLE = "retryable"  # nothing happened over there
     UNKNOWN = "unknown"  # it may have happened
     REFUSED = "refused"  # the broker said no, and why
+    BLOCKED = "blocked"  # it takes no orders from us at all: address, suspended app, risk block
     TOKEN = "token"  # noqa: S105  (a word, not a secret)

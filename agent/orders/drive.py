@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.commands import CancelTimer, SetTimer
+from agent.core.result import result_of
 from agent.core.trade import Trade
 from agent.core.turn import Turn
 from agent.core.values import Mode, Reason
@@ -145,7 +146,24 @@ def _over(turn: Turn, trade: Trade) -> Trade:
     if trade.open or trade.entry_live or trade.live_exits:
         return trade
     turn.emit(CancelTimer(f"trade:{trade.number}"))
+    _tell(turn, trade)
     return replace(trade, closed_ms=turn.at_ms, timer_ms=0)
+
+
+def _tell(turn: Turn, trade: Trade) -> None:
+    """Say what a trade came to: the digest of its moves, too."""
+    if not trade.entered:
+        turn.note("not filled", trade.key, "the entry did not fill", trade.number)
+        return
+    result, moves = result_of(trade), 0 if trade.levels is None else trade.levels.stop_moves
+    reason = "" if trade.reason is None else trade.reason.value
+    words = (
+        f"{trade.side.value} {trade.entered} in at {float(trade.average):.2f}, out at "
+        f"{trade.left_paise / trade.left / 100:.2f}: {reason}, net {result.net / 100:.2f} rupees, "
+        f"stop moved {moves} times"
+    )
+    turn.note("closed", trade.key, words, trade.number, {"reason": reason, "net": result.net})
+    turn.notify("info", "closed", f"{trade.key}: {words}")
 
 
 def _look_again(turn: Turn, trade: Trade) -> Trade:

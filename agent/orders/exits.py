@@ -17,7 +17,7 @@ from dataclasses import replace
 from agent.core.commands import Cancel, Modify, Place
 from agent.core.trade import Closing, Trade, last_exit
 from agent.core.turn import Turn
-from agent.core.values import Band, Mode, Priority, Reason, Role, Terms
+from agent.core.values import Band, Fault, Mode, Priority, Reason, Role, Terms
 from agent.orders.leg import Doing, Flight, Leg, moved, sent, triggered
 from agent.orders.lifecycle import Evidence, OrderState
 from agent.orders.prices import exit_limit, protect_gap, protect_limit
@@ -73,6 +73,22 @@ def _one_at_most(turn: Turn, trade: Trade) -> Trade:
             continue
         if leg.idle and leg.state is not OrderState.CANCEL_SENT:
             trade = with_leg(trade, withdraw(turn, trade, leg))
+    return trade
+
+
+def pushed_back(turn: Turn, trade: Trade, leg: Leg, fault: Fault) -> Trade:
+    """Return the trade after a call about one of its orders failed: when to try again."""
+    rules, exit_leg = turn.desk.rules.lookup, leg.role is Role.EXIT
+    if fault in {Fault.RETRYABLE, Fault.TOKEN}:
+        trade = replace(trade, retry_ms=turn.at_ms + rules.retry_ms)
+        if trade.closing is not None and exit_leg:
+            rung = max(trade.closing.rung - 1, -1)
+            trade = replace(trade, closing=replace(trade.closing, rung_ms=0, rung=rung))
+    elif fault in {Fault.REFUSED, Fault.BLOCKED} and exit_leg:
+        # The first refusal is answered at once (a stop that the price has passed becomes an
+        # exit); a broker that goes on refusing is asked less and less often, never given up.
+        wait = rules.retry_ms * 2 ** min(trade.refusals, 6) if trade.refusals else 0
+        trade = replace(trade, refusals=trade.refusals + 1, retry_ms=turn.at_ms + wait)
     return trade
 
 

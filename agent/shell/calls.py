@@ -25,7 +25,7 @@ from agent.errors import RatchetError, Refused, Retryable, Unknown
 from agent.kite.budget import Budget, Kind
 from agent.market.instruments import Instrument
 from agent.market.sessions import Calendar, from_epoch_ms
-from agent.shell.broker import Broker, TokenDead
+from agent.shell.broker import Broker, TokenDead, WritesRefused
 from agent.shell.inbox import Answer, Item
 from agent.shell.model import ModelClient
 from agent.shell.rows import instrument_of
@@ -171,6 +171,8 @@ class Calls:
             return _failed(number, Fault.UNKNOWN, str(fault))
         except TokenDead as fault:
             return _failed(number, Fault.TOKEN, str(fault))
+        except WritesRefused as fault:
+            return _failed(number, Fault.BLOCKED, str(fault))
         except Retryable as fault:
             return _failed(number, Fault.RETRYABLE, str(fault))
         except (Refused, RatchetError) as fault:

@@ -71,6 +71,8 @@ class Journal:
     home : Path
     record_events : bool
         Whether every event is kept (a day can then be replayed), or intents and trades alone.
+    keep_days : int
+        How long.
 
     Raises
     ------
@@ -78,7 +80,7 @@ class Journal:
         If another agent runs on this home, or the file cannot be opened.
     """
 
-    def __init__(self, home: Path, *, record_events: bool = True) -> None:
+    def __init__(self, home: Path, *, record_events: bool = True, keep_days: int = 30) -> None:
         folder = home / "agent"
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "journal.db"
@@ -107,11 +109,13 @@ class Journal:
                 fix="mend or move the file; without it the broker's books are adopted",
             ) from fault
         self._record = record_events
+        self._keep_ms = keep_days * 86_400_000
         self._trades: dict[int, Trade] = {}
         self._synced = True
 
     def kept(self) -> Kept:
-        """Return what the process before left."""
+        """Return what the process before left; forget events that nobody replays any more."""
+        self._prune()
         meta = dict(self._db.execute("select name, value from meta"))
         newest = self._db.execute("select max(opened_ms) from trades").fetchone()[0] or 0
         rows = self._db.execute(
@@ -162,6 +166,12 @@ class Journal:
         """Close the file and let others have the home."""
         self._db.close()
         os.close(self._lock)
+
+    def _prune(self) -> None:
+        """Drop events older than they are kept; trades, paths and notes stay."""
+        newest = self._db.execute("select max(at_ms) from events").fetchone()[0] or 0
+        since = newest - self._keep_ms
+        self._db.execute("delete from events where at_ms < ?", (since,))
 
     def _sync(self, wanted: bool) -> None:
         if wanted is not self._synced:

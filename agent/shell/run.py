@@ -70,7 +70,8 @@ def run(
     """
     settings = read_settings(options.home)
     session = _session(options, settings, environment)
-    journal = Journal(options.home, record_events=settings.journal.events)
+    kept = settings.journal
+    journal = Journal(options.home, record_events=kept.events, keep_days=kept.keep_days)
     try:
         return _run(options, settings, session, journal, clock or SystemClock())
     finally:

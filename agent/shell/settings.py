@@ -181,6 +181,7 @@ class JournalSettings(_Part):
     """What is kept."""
 
     events: bool = Field(True, description="Keep every event: a day can be replayed.")
+    keep_days: Annotated[int, Field(ge=1)] = Field(30, description="How long events are kept.")
 
 
 class AgentSettings(BaseSettings):
