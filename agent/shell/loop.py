@@ -22,7 +22,7 @@ from agent.core import events as ev
 from agent.core.decide import decide
 from agent.core.state import Desk
 from agent.core.values import Fault, Role
-from agent.errors import Broken, EnvironmentRefused, Retryable
+from agent.errors import EnvironmentRefused, Retryable
 from agent.shell.calls import Calls
 from agent.shell.clock import ExchangeClock, SystemClock
 from agent.shell.inbox import (
@@ -63,6 +63,7 @@ class Parts:
     skew: Callable[[], int | None] = lambda: None
     skew_stop_ms: int = 5_000
     until_end: bool = False
+    bug: Callable[[ev.Event, Exception], None] = lambda *_: None
     said: Callable[[Sequence[cmd.Command]], None] = lambda _: None
 
 
@@ -247,10 +248,12 @@ class Loop:
         for event in events:
             try:
                 self.desk, commands = decide(self.desk, event)
-            except Broken as fault:
-                self.parts.notices.tell("alarm", "broken", f"a bug of ours: {fault}")
-                broken = ev.GuardRaised(event.at_ms, "broken", f"a bug of ours: {fault}")
-                self.desk, commands = decide(self.desk, broken)
+            except Exception as fault:  # noqa: BLE001  (any bug: the state from before stays)
+                words = f"a bug of ours: {type(fault).__name__}: {fault}"
+                self.parts.bug(event, fault)
+                self.desk, commands = decide(
+                    self.desk, ev.GuardRaised(event.at_ms, "broken", words)
+                )
             if isinstance(event, ev.DayOpened):
                 self._day(event)
             out += commands

@@ -10,7 +10,9 @@ import json
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from agent.console import tell
+from agent.core.events import Event
 from agent.core.restore import restored
 from agent.errors import EnvironmentRefused, Refused, Retryable, SettingRefused
 from agent.kite.budget import Budget
@@ -155,6 +158,7 @@ def _run(
             skew_stop_ms=rules.watch.skew_stop_ms,
             until_end=options.until_end,
             said=tally.count,
+            bug=lambda event, fault: _log_bug(options.home, event, fault),
         ),
     )
     control = Control(
@@ -215,6 +219,16 @@ class _Skew:
     def skew_ms(self) -> int | None:
         """Return the skew, ms."""
         return self._off_ms
+
+
+def _log_bug(home: Path, event: Event, fault: Exception) -> None:
+    """Keep what a bug of ours was met with; trading goes on without entries."""
+    told = "".join(traceback.format_exception(fault))
+    with suppress(OSError):
+        path = home / "logs" / "bug.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{event!r}\n{told}\n")
 
 
 def _on_signals(inbox: SimpleQueue[Item]) -> None:

@@ -564,3 +564,55 @@ def test_without_a_stop_for_too_long_the_position_is_closed() -> None:
 
 def test_the_rules_of_the_bench_are_those_of_the_simulation() -> None:
     assert rules().entry.ttl_ms == EntryRules().ttl_ms
+
+
+def test_a_broker_that_refuses_every_order_is_asked_less_and_less_often_and_never_given_up() -> (
+    None
+):
+    bench = Bench()
+    bench.enter()
+    bench.accept()
+    filled = bench.made(bench.entry, "COMPLETE", filled=300)
+    bench.row(bench.entry, "COMPLETE", filled=300)
+    sent = []
+    for second in range(300):
+        for place in bench.orders_sent(Role.EXIT)[len(sent) :]:
+            sent.append(second)
+            bench.take(ev.CallFailed(bench.now, place.call, Fault.BLOCKED, "IP is not registered"))
+        if any(p.startswith("book") for p in bench.desk.asking.values()):
+            bench.book(filled, held=300)
+        bench.later(1_000)
+    gaps = [b - a for a, b in pairwise(sent)]
+    assert 8 <= len(sent) <= 20
+    assert max(gaps) <= 40
+    assert "writes" in bench.desk.guards
+    assert "IP is not registered" in bench.desk.guards["writes"].words
+    assert not bench.trade.done
+
+
+def test_a_level_reached_during_a_halt_is_acted_on_after_it() -> None:
+    bench = Bench()
+    bench.opened()
+    bench.take(ev.Ordered(bench.now, "halt"))
+    assert writes(bench.tick(2_045)) == []
+    assert writes(bench.tick(2_030)) == []
+    (leave,) = writes(bench.take(ev.Ordered(bench.now, "resume")))
+    assert isinstance(leave, cmd.Modify)
+    assert bench.trade.reason is Reason.TARGET
+
+
+def test_t30_a_dead_token_stops_entries_and_a_reading_lifts_it() -> None:
+    bench = Bench()
+    bench.opened()
+    bench.take(ev.FeedChanged(bench.now, True, "up"))
+    call = bench.last(cmd.ReadBook).call
+    bench.take(ev.CallFailed(bench.now, call, Fault.TOKEN, "Incorrect `access_token`."))
+    assert bench.desk.mode is Mode.NO_NEW
+    assert bench.exit.state is OrderState.RESTING  # the broker's own order protects
+    bench.later(2_000)
+    bench.book(
+        bench.made(bench.entry, "COMPLETE", filled=300),
+        bench.made(bench.exit, "TRIGGER PENDING"),
+        held=300,
+    )
+    assert bench.desk.mode is Mode.NORMAL
