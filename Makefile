@@ -48,7 +48,7 @@ format: .venv/.installed  ## let ruff rewrite the code
 	$(BIN)/ruff format .
 
 test: .venv/.installed  ## the whole suite but what needs a Debian package
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not system"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not system"
 
 test-system: .venv/.installed  ## tests that need a Debian package; says which is missing
 	$(BIN)/pytest -m system
