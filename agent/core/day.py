@@ -193,6 +193,8 @@ def _poll(turn: Turn) -> None:
         whole = desk.polls % watch.positions_every == 0
         purpose = "book:full" if whole else "book:orders"
         turn.emit(ReadBook(turn.ask(purpose), Priority.BOOK, positions=whole))
+        if whole:
+            turn.emit(ReadMargins(turn.ask("margins"), Priority.READ))
     elif "books" in desk.guards:
         turn.want_book()
     stale = [
