@@ -40,7 +40,7 @@ from agent.orders.reconcile import on_book
 from agent.risk import book as money
 from agent.risk.margin import Margins
 
-ROUNDS_MAX = 8
+ROUNDS_MAX = 8  # one is usual; a trade that makes another (surplus, reverse) needs a second
 
 
 def decide(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ...]]:

@@ -48,7 +48,8 @@ def stop_move(turn: Turn, trade: Trade, leg: Leg) -> tuple[Trade, Decision | Non
     placed = replace(placed, placed=old)
     placed, decision = decide(levels.budget, placed, levels.stop, turn.at_ms)
     wake = int(decision.wake_ms or 0) + 1 if decision.action == WAIT and decision.wake_ms else 0
-    trade = replace(trade, levels=replace(levels, placed=placed, wake_ms=wake))
+    if placed != levels.placed or wake != levels.wake_ms:
+        trade = replace(trade, levels=replace(levels, placed=placed, wake_ms=wake))
     return trade, decision if decision.action in {SEND, REPLACE} else None
 
 

@@ -130,7 +130,7 @@ def test_killed_in_a_trade_it_comes_back_protects_and_enters_nothing_twice(
         while kills < 2:
             until_open(home, process)
             process.send_signal(signal.SIGKILL)
-            process.wait(20)
+            process.communicate(timeout=20)
             kills += 1
             process = agent(home, exchange, served)
         summary = ended(process)
