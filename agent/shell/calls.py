@@ -84,7 +84,7 @@ class Calls:
         self._model = model
         self._budget = budget
         self._calendar = calendar
-        self._inbox = inbox
+        self.inbox = inbox
         self._waiting: list[_Waiting] = []
         self._flying: set[int] = set()
         self._dumps: dict[tuple[str, str], dict[str, Instrument]] = {}
@@ -101,6 +101,10 @@ class Calls:
     def flying(self) -> int:
         """Calls that are being made."""
         return len(self._flying)
+
+    def know(self, instruments: Mapping[str, Instrument]) -> None:
+        """Let the broker read and write these instruments' prices before a day has been opened."""
+        self._broker.know(instruments)
 
     def add(self, call: cmd.Call, now_ms: int) -> None:
         """Take a call; it leaves with `dispatch`."""
@@ -160,7 +164,7 @@ class Calls:
             self._give(call.call, self._made(call))
 
     def _give(self, number: int, make: Maker) -> None:
-        self._inbox.put(Answer(number, make))
+        self.inbox.put(Answer(number, make))
 
     def _made(self, call: cmd.Call) -> Maker:
         """Make a call; its answer is an event, a failure too."""

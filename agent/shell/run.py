@@ -113,77 +113,88 @@ def _run(
 ) -> dict[str, Any]:
     inbox: SimpleQueue[Item] = SimpleQueue()
     clock = ExchangeClock(settings.broker.rest_url) if options.exchange_clock else system
-    rules = rules_of(
-        settings,
-        instance=instance_of(socket.gethostname(), str(options.home)),
-        live=options.live,
-    )
-    dates = _Skew()
-    broker = Broker(
-        session.api_key,
-        session.access_token,
-        settings.broker.rest_url,
-        timeout_s=settings.broker.timeout_s,
-        seen_date=None if options.exchange_clock else dates.seen,
-    )
+    skew, tally = _Skew(), Tally()
     budget = Budget(options.home / "kite", session.api_key)
-    if isinstance(clock, ExchangeClock):
-        clock.probe()
-    else:
-        budget.take("other", clock.now_ms(), hurried=True)
-        _prove(broker, settings.broker.rest_url)
-    model = None
-    if rules.model is not None:
-        model = ModelClient(
-            settings.model.url, settings.model.name, timeout_s=settings.model.timeout_s
-        )
-    calls = Calls(broker, model, budget, calendar_of(settings), inbox, options.exchange_clock)
-    ticker = Ticker(session.api_key, session.access_token, settings.broker.ticker_url, inbox)
-    notices = Notices(settings.notices.urls, least=settings.notices.least)
-    kept = journal.kept()
-    desk = restored(rules, kept)
-    broker.know(desk.instruments)
-    first, tally = desk.numbers + 1, Tally()
-    loop = Loop(
-        desk,
-        Parts(
-            clock,
-            journal,
-            calls,
-            ticker,
-            notices,
-            inbox,
-            silent_ms=rules.watch.silent_ms,
-            skew=dates.skew_ms,
-            skew_stop_ms=rules.watch.skew_stop_ms,
-            until_end=options.until_end,
-            said=tally.count,
-            bug=lambda event, fault: _log_bug(options.home, event, fault),
-        ),
-    )
-    control = Control(
-        options.home,
-        settings.control.port,
-        inbox,
-        {
-            "status": lambda: status_of(loop.desk),
-            "positions": lambda: positions_of(loop.desk),
-        },
-    )
+    calls = _calls(settings, session, inbox, budget, clock, skew)
+    loop = _loop(options, settings, session, journal, calls, clock)
+    loop.parts.skew, loop.parts.said = skew.skew_ms, tally.count
+    first = loop.desk.numbers + 1
+    reads = {
+        "status": lambda: status_of(loop.desk),
+        "positions": lambda: positions_of(loop.desk),
+    }
+    control = Control(options.home, settings.control.port, inbox, reads)
     _on_signals(inbox)
     try:
-        ticker.start()
+        loop.parts.ticker.start()
         _ready(options.ready_file, control.port)
         stopped = loop.run()
     finally:
         control.stop()
         calls.stop()
-        ticker.stop()
+        loop.parts.ticker.stop()
         if isinstance(clock, ExchangeClock):
             clock.leave()
-        notices.stop()
+        loop.parts.notices.stop()
         budget.close()
     return summary_of(loop.desk, journal.trades_since(first), tally, stopped)
+
+
+def _calls(
+    settings: AgentSettings,
+    session: Session,
+    inbox: SimpleQueue[Item],
+    budget: Budget,
+    clock: SystemClock | ExchangeClock,
+    skew: _Skew,
+) -> Calls:
+    """Connect to broker and model, and prove that somebody is there."""
+    lockstep = isinstance(clock, ExchangeClock)
+    broker = Broker(
+        session.api_key,
+        session.access_token,
+        settings.broker.rest_url,
+        timeout_s=settings.broker.timeout_s,
+        seen_date=None if lockstep else skew.seen,
+    )
+    if isinstance(clock, ExchangeClock):
+        clock.probe()
+    else:
+        budget.take("other", clock.now_ms(), hurried=True)
+        _prove(broker, settings.broker.rest_url)
+    told, model = settings.model, None
+    if "model" in {*settings.signals.weights, *settings.signals.require}:
+        model = ModelClient(told.url, told.name, timeout_s=told.timeout_s)
+    return Calls(broker, model, budget, calendar_of(settings), inbox, lockstep)
+
+
+def _loop(
+    options: Options,
+    settings: AgentSettings,
+    session: Session,
+    journal: Journal,
+    calls: Calls,
+    clock: SystemClock | ExchangeClock,
+) -> Loop:
+    """Take up what the journal kept, with everything that the loop drives."""
+    instance = instance_of(socket.gethostname(), str(options.home))
+    rules = rules_of(settings, instance=instance, live=options.live)
+    desk = restored(rules, journal.kept())
+    calls.know(desk.instruments)
+    root = settings.broker.ticker_url
+    parts = Parts(
+        clock,
+        journal,
+        calls,
+        Ticker(session.api_key, session.access_token, root, calls.inbox),
+        Notices(settings.notices.urls, least=settings.notices.least),
+        calls.inbox,
+        silent_ms=rules.watch.silent_ms,
+        skew_stop_ms=rules.watch.skew_stop_ms,
+        until_end=options.until_end,
+        bug=lambda event, fault: _log_bug(options.home, event, fault),
+    )
+    return Loop(desk, parts)
 
 
 def _prove(broker: Broker, root: str) -> None:
