@@ -138,7 +138,8 @@ def test_killed_in_a_trade_it_comes_back_protects_and_enters_nothing_twice(
     check_book(audit)
     assert kills == 2
     assert len(audit["positions"]) == 2  # one LONG, one SHORT: no entry was sent twice
-    assert audit["max_unprotected_ms"] <= 1_000
+    # A stop whose sending the kill left in doubt is looked for (3 s) before another one is sent.
+    assert audit["max_unprotected_ms"] <= 5_000
     assert summary["open"] == []
     with sqlite3.connect(home / "agent" / "journal.db") as db:
         net = db.execute("select sum(net_paise) from trades").fetchone()[0]
