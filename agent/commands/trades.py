@@ -41,8 +41,30 @@ def _human(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in rows[0] if rows else ():
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    shown = [_short(row) for row in rows]
+    for column in shown[0] if shown else ():
+        words = column in {"key", "reason", "words"}
+        table.add_column(column, justify="left" if words else "right")
+    for row in shown:
+        table.add_row(*row.values())
     Console().print(table)
+
+
+def _short(row: dict[str, Any]) -> dict[str, str]:
+    """Return what fits on a line; `--json` has everything."""
+    if "words" in row:
+        return {"at": str(row["at"])[:19], "key": row["key"], "words": row["words"]}
+    return {
+        "day": row["day"],
+        "key": row["key"],
+        "side": row["side"],
+        "shares": str(row["shares"]),
+        "entry": _price(row["entry"]),
+        "exit": _price(row["exit"]),
+        "reason": row["reason"],
+        "net": f"{row['net_paise'] / 100:,.2f}",
+    }
+
+
+def _price(price: float | None) -> str:
+    return "" if price is None else f"{price:.2f}"
