@@ -145,11 +145,9 @@ class Loop:
                 self._lost(clock, f"no clock frame for {LOCKSTEP_S_MAX:.0f} s")
                 break
             if isinstance(item, ClockFrame):
-                if item.now_ms <= clock.now_ms():
-                    continue
-                clock.stand_at(item.now_ms)
-                self.ended = item.last
-                break
+                if self._moved_on(item):
+                    break
+                continue
             items.append(item)
             if isinstance(item, Stop | Word | Connection):
                 break  # act on it now: the next frame may never come
@@ -191,7 +189,19 @@ class Loop:
             pass
         return items
 
+    def _moved_on(self, frame: ClockFrame) -> bool:
+        """Stand where a frame says, unless we do already; a frame dropped would be waited for."""
+        clock = self.parts.clock
+        if not isinstance(clock, ExchangeClock) or frame.now_ms <= clock.now_ms():
+            return False
+        clock.stand_at(frame.now_ms)
+        self.ended = frame.last
+        return True
+
     def _work_on(self, items: list[Item]) -> None:
+        for item in items:  # what precedes a frame belongs to its instant
+            if isinstance(item, ClockFrame):
+                self._moved_on(item)
         now = self.parts.clock.now_ms()
         events: list[ev.Event] = []
         for item in items:
@@ -229,7 +239,7 @@ class Loop:
                 self.stopped = item.why
                 return []
             case ClockFrame():
-                return []
+                return []  # taken in before its batch: _work_on
 
     def _connection(self, item: Connection, now: int) -> ev.Event:
         self._up = item.connected

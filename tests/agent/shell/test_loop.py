@@ -17,8 +17,18 @@ from agent.kite.budget import Budget
 from agent.market.sessions import Calendar
 from agent.shell.broker import Broker
 from agent.shell.calls import Calls
-from agent.shell.clock import SystemClock
-from agent.shell.inbox import Answer, Connection, Item, Refusal, Stop, Tick, Update, Word
+from agent.shell.clock import ExchangeClock, SystemClock
+from agent.shell.inbox import (
+    Answer,
+    ClockFrame,
+    Connection,
+    Item,
+    Refusal,
+    Stop,
+    Tick,
+    Update,
+    Word,
+)
 from agent.shell.journal import Journal
 from agent.shell.loop import Loop, Parts
 from agent.shell.notices import Notices
@@ -162,3 +172,24 @@ def test_items_become_events_with_the_clock_of_the_process(loop: Loop, bench: Be
     assert loop.desk.sights[KEY].at_ms == bench.now
     assert loop.desk.operator is Mode.HALT
     assert loop.stopped == "enough"
+
+
+@pytest.mark.parametrize("frames_before", [0, 1])
+def test_a_word_beside_a_clock_frame_does_not_lose_the_frame(
+    loop: Loop, bench: Bench, frames_before: int
+) -> None:
+    """In lock-step a lost frame is a deadlock: each side waits for the other."""
+    clock = ExchangeClock("http://127.0.0.1:9")
+    clock.stand_at(bench.now)
+    loop.parts.clock = clock
+    later = bench.now + 15_000
+    stale = [ClockFrame(bench.now, last=True)] * frames_before
+    for item in (*stale, Word("halt", "operator"), ClockFrame(later, last=False)):
+        loop.parts.inbox.put(item)
+
+    loop._next_instant(clock)  # acts on the word at once, the frame still waits
+    assert (loop.desk.operator, clock.now_ms()) == (Mode.HALT, bench.now)
+    loop._work_on(loop._take(0.0))  # what the loop does before it acknowledges
+
+    assert clock.now_ms() == later
+    assert not loop.ended, "a frame of an instant that is past says nothing"
