@@ -142,9 +142,10 @@ class Children:
         while self.running:
             self.running.pop().stop(self.grace_s)
 
-    def first_fault(self) -> str | None:
-        """Return what the first dead child died of, None while all run."""
-        return next((why for child in self.running if (why := child.fault())), None)
+    def first_fault(self, *, besides: Child) -> str | None:
+        """Return what the first dead child but one died of, None while all others run."""
+        others = (child for child in self.running if child is not besides)
+        return next((why for child in others if (why := child.fault())), None)
 
 
 def wait_ready(child: Child, ready: Callable[[], bool], *, limit_s: float) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from zoneinfo import ZoneInfo
 
-IST = ZoneInfo("Asia/Kolkata")
+from agent.market.sessions import IST
+
 Point = tuple[float, float]  # (epoch ms or index, rupees)
 POINTS_MAX = 360  # beyond this a 680 pixel wide line shows nothing more
 

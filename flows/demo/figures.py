@@ -9,7 +9,8 @@ import json
 import sqlite3
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +46,24 @@ def read_refusals(home: Path) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def level_moves(home: Path) -> dict[str, int]:
-    """Return how often a stop and a target moved over all trades of the journal."""
-    with _journal(home) as journal:
+def closed_so_far(home: Path) -> tuple[int, int]:
+    """Return how many trades are closed and when the last was, epoch ms, of a running agent.
+
+    A journal that is not there or not laid out yet holds none.
+    """
+    if not (home / JOURNAL).exists():
+        return 0, 0
+    with _journal(home) as journal, suppress(sqlite3.OperationalError):
         row = journal.execute(
-            "select coalesce(sum(stop_moves), 0) as stop_moves, "
-            "coalesce(sum(target_moves), 0) as target_moves from trades"
+            "select count(*) as trades, coalesce(max(closed_ms), 0) as last_ms from trades "
+            "where shares > 0 and closed_ms > 0"
         ).fetchone()
-    return {"stop_moves": row["stop_moves"], "target_moves": row["target_moves"]}
+        return row["trades"], row["last_ms"]
+    return 0, 0
 
 
-def _journal(home: Path) -> sqlite3.Connection:
+@contextmanager
+def _journal(home: Path) -> Iterator[sqlite3.Connection]:
     path = home / JOURNAL
     if not path.exists():
         raise EnvironmentRefused(
@@ -64,9 +72,9 @@ def _journal(home: Path) -> sqlite3.Connection:
             allowed="one that the agent wrote",
             fix="see the agent's log",
         )
-    journal = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    journal.row_factory = sqlite3.Row
-    return journal
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
+        journal.row_factory = sqlite3.Row
+        yield journal
 
 
 def _trade(journal: sqlite3.Connection, row: sqlite3.Row) -> Trade:
@@ -87,6 +95,8 @@ def _trade(journal: sqlite3.Connection, row: sqlite3.Row) -> Trade:
         entry=row["entered_paise"] / shares / 100,
         exit=row["left_paise"] / shares / 100,
         reason=str(row["reason"] or STOPPED).lower().replace("_", " "),
+        stop_moves=row["stop_moves"],
+        target_moves=row["target_moves"],
         gross_paise=row["gross_paise"],
         charges_paise=row["charges_paise"],
         net_paise=row["net_paise"],
@@ -113,18 +123,12 @@ def served_figures(home: Home, model: str, bento: str) -> dict[str, Any]:
     Broken
         If the log is empty although the agent asked.
     """
-    from flows.monitor.records import connected
+    from flows.monitor.records import connected, log_source
 
-    source = str(home.predictions / "*.jsonl").replace("'", "''")
-    columns = (
-        "{'kind': 'VARCHAR', 'model': 'VARCHAR', 'variant': 'VARCHAR', "
-        "'latency_ms': 'DOUBLE', 'status': 'INTEGER'}"
-    )
+    named = dict.fromkeys(("kind", "model", "variant"), "VARCHAR")
+    source = log_source(home, named | {"latency_ms": "DOUBLE"})
     with connected(home) as log:
-        log.execute(
-            "create table said as select * from read_json("  # noqa: S608  (a path of ours)
-            f"'{source}', format='newline_delimited', ignore_errors=true, columns={columns})"
-        )
+        log.execute(f"create table said as select * from {source}")  # noqa: S608  (names of ours)
         variants = log.execute(
             "select variant, count(*) from said where kind = 'prediction' and model = ? "
             "group by variant order by variant",
@@ -139,7 +143,7 @@ def served_figures(home: Home, model: str, bento: str) -> dict[str, Any]:
     counts = {str(variant): int(count) for variant, count in variants}
     shadows = counts.pop("shadow", 0)
     if not counts:
-        raise Broken(f"the prediction log {source} holds no answer of model {model}")
+        raise Broken(f"the prediction log {home.predictions} holds no answer of model {model}")
     return {
         "bento": bento,
         "requests": sum(counts.values()),
@@ -158,9 +162,7 @@ def read_audit(paper_url: str) -> dict[str, Any]:
     return document
 
 
-def agent_figures(
-    audit: Mapping[str, Any], trades: Sequence[Trade], moves: Mapping[str, int]
-) -> dict[str, Any]:
+def agent_figures(audit: Mapping[str, Any], trades: Sequence[Trade]) -> dict[str, Any]:
     """Return the section `agent` of the summary: safety and money as the exchange counted them.
 
     Raises
@@ -178,7 +180,8 @@ def agent_figures(
     return {
         "orders": audit["orders"],
         "fills": audit["trades"],
-        **moves,
+        "stop_moves": sum(trade.stop_moves for trade in trades),
+        "target_moves": sum(trade.target_moves for trade in trades),
         "long_trades": sum(trade.side == "LONG" for trade in trades),
         "short_trades": sum(trade.side == "SHORT" for trade in trades),
         "gross_pnl": audit["gross_pnl_paise"] / 100,

@@ -11,7 +11,8 @@ from html import escape
 from itertools import accumulate
 from typing import Any
 
-from flows.demo.charts import IST, Frame, Line, Mark, chart
+from agent.market.sessions import IST
+from flows.demo.charts import Frame, Line, Mark, chart
 from flows.demo.page import CSS
 from flows.demo.story import Story, Trade
 
@@ -167,8 +168,8 @@ def _card(trade: Trade, *, unfolded: bool) -> str:
     drawn = chart(lines, marks, title=title, frame=Frame(height=250))
     figures = (
         f"gross {rupees(trade.gross_paise)}, charges {rupees(trade.charges_paise)}, "
-        f"net {rupees(trade.net_paise)}; {len(trade.stops) - 1} moves of the stop, "
-        f"{max(len(trade.targets) - 1, 0)} of the target"
+        f"net {rupees(trade.net_paise)}; the exchange's stop moved {trade.stop_moves} times, "
+        f"the target {trade.target_moves} times"
     )
     state = " open" if unfolded else ""
     return f"<details{state}><summary>{head}</summary>{drawn}<p>{figures}</p></details>"

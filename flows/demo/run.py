@@ -10,13 +10,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agent.console import tell
 from agent.errors import EnvironmentRefused
+from agent.market.sessions import IST, from_epoch_ms
 from flows import deploy
 from flows.children import Child, Children, require_free_port, wait_ready
 from flows.demo import figures
@@ -46,7 +46,7 @@ def run_demo(settings: DemoSettings) -> dict[str, Any]:
     Returns
     -------
     dict
-        The document of `summary.json`, with `report` and `summary` paths.
+        The document of `summary.json`, and under `files` where report and summary are.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _loop(home: Home, settings: DemoSettings) -> Story:
         replay = choose(home, DATASET, days=settings.days, symbols_max=settings.symbols_max)
     with progress.step("train", f"champion and challenger, through {replay.trained_through}"):
         trainings = [pipeline(*_training(data, replay, settings, who)) for who in VERSIONS]
-    champion, challenger = (int(training["version"]) for training in trainings)
+    champion, challenger = (training["version"] for training in trainings)
     with progress.step("release", "build a Bento, prove it in a fresh process, plan the traffic"):
         share = f"{challenger}={settings.challenger_share}"
         split = ["--model", MODEL, "--champion", str(champion), "--challenger", share]
@@ -100,14 +100,13 @@ def _loop(home: Home, settings: DemoSettings) -> Story:
         drift = pipeline("monitor", "--model", MODEL)
     with progress.step("report", "what happened"):
         trades = figures.read_trades(home.root)
-        moves = figures.level_moves(home.root)
         return Story(
             banner=_banner(data, settings),
             data=_data(data, replay),
             training=_trained(trainings, progress.seconds["train"]),
             serving=figures.served_figures(home, MODEL, str(released["bento"])),
-            agent=figures.agent_figures(audit, trades, moves),
-            drift=_drift(drift),
+            agent=figures.agent_figures(audit, trades),
+            drift={key: drift[key] for key in ("report", "drifted_features", "features")},
             seconds=progress.seconds,
             trainings=trainings,
             trades=trades,
@@ -165,7 +164,7 @@ def _trade(children: Children, home: Home, settings: DemoSettings, replay: Repla
     watch(agent, children, lambda: _told(home.root))
 
 
-def watch(agent: Child, children: Children, told: Any) -> None:
+def watch(agent: Child, children: Children, told: Callable[[], str]) -> None:
     """Wait for the agent's own end while every other part lives; tell progress.
 
     Raises
@@ -176,8 +175,7 @@ def watch(agent: Child, children: Children, told: Any) -> None:
     until = time.monotonic() + AGENT_LIMIT_S
     tell_at = time.monotonic() + PROGRESS_S
     while agent.process.poll() is None:
-        others = [child for child in children.running if child is not agent]
-        fault = next((why for child in others if (why := child.fault())), None)
+        fault = children.first_fault(besides=agent)
         if fault is not None or time.monotonic() > until:
             raise EnvironmentRefused(
                 "trade",
@@ -200,21 +198,17 @@ def watch(agent: Child, children: Children, told: Any) -> None:
 
 def _told(root: Path) -> str:
     """Return how far the agent is, in one line, from its journal."""
-    try:
-        trades = figures.read_trades(root)
-    except (EnvironmentRefused, OSError):
-        return "the agent is starting"
+    trades, last_ms = figures.closed_so_far(root)
     if not trades:
         return "no trade closed yet"
-    day = date.fromtimestamp(trades[-1].closed_ms / 1000)  # noqa: DTZ012  (a date to look at)
-    return f"{len(trades)} trades closed, now {day}"
+    return f"{trades} trades closed, the last on {from_epoch_ms(last_ms).astimezone(IST):%d %b %Y}"
 
 
 def _banner(data: Mapping[str, Any], settings: DemoSettings) -> str:
     if settings.data is None:
         return SAMPLE_BANNER
-    inside = "day" if data["interval"] == "day" else data["interval"]
-    return f"plumbing, not performance: {data['notes']}; prices inside a {inside} are simulated"
+    notes, inside = data["notes"], data["interval"]
+    return f"plumbing, not performance: {notes}; prices inside a {inside} are simulated"
 
 
 def _data(data: Mapping[str, Any], replay: Replay) -> dict[str, Any]:
@@ -233,25 +227,18 @@ def _data(data: Mapping[str, Any], replay: Replay) -> dict[str, Any]:
 
 
 def _trained(trainings: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
+    by_role = dict(zip(VERSIONS, trainings, strict=True))
+
+    def each(key: str) -> dict[str, Any]:
+        return {who: training[key] for who, training in by_role.items()}
+
     return {
         "model": MODEL,
-        "versions": {
-            who: int(training["version"]) for who, training in zip(VERSIONS, trainings, strict=True)
-        },
-        "gates": {who: t["gates"] for who, t in zip(VERSIONS, trainings, strict=True)},
-        "folds": {who: t["folds"] for who, t in zip(VERSIONS, trainings, strict=True)},
-        "metrics": {who: t["metrics"] for who, t in zip(VERSIONS, trainings, strict=True)},
+        "versions": each("version"),
+        "gates": each("gates"),
+        "folds": each("folds"),
+        "metrics": each("metrics"),
         "seconds": seconds,
-    }
-
-
-def _drift(drift: Mapping[str, Any]) -> dict[str, Any]:
-    drifted = drift["drifted_features"]
-    features = drift["features"]
-    return {
-        "report": drift["report"],
-        "drifted_features": len(drifted) if isinstance(drifted, list) else drifted,
-        "features": len(features) if isinstance(features, list) else features,
     }
 
 

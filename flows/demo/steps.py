@@ -19,8 +19,6 @@ from agent.console import tell
 from agent.errors import Refused, SettingRefused
 from flows.children import die_with_parent
 
-REFUSED = 1
-
 
 class StepFailed(SettingRefused):
     """A step ended with an error, which it has already told; the demo ends with status 2."""
@@ -68,7 +66,7 @@ def ask(program: str, arguments: Sequence[str], environment: Mapping[str, str]) 
         process.terminate()
         process.wait()
         raise
-    if process.returncode == REFUSED:
+    if process.returncode == Refused.exit_status:
         raise Refused(f"{told}: refused, as told above")
     if process.returncode != 0:
         raise StepFailed(

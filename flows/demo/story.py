@@ -27,6 +27,9 @@ class Trade:
         `NSE:AAPL`; `LONG` or `SHORT`.
     entry, exit : float
         Average prices, rupees.
+    stop_moves, target_moves : int
+        How often the stop at the exchange was moved, and the target; the desired stop of
+        `stops` moves more often than the broker's budget lets the placed one.
     gross_paise, charges_paise, net_paise : int
         Of both legs together.
     prices, stops, targets : sequence of (epoch ms, rupees)
@@ -43,6 +46,8 @@ class Trade:
     entry: float
     exit: float
     reason: str
+    stop_moves: int
+    target_moves: int
     gross_paise: int
     charges_paise: int
     net_paise: int

@@ -90,7 +90,7 @@ def models(connection: duckdb.DuckDBPyConnection, home: Home) -> list[str]:
     if not _files(home):
         return []
     told = connection.execute(
-        f"SELECT DISTINCT model FROM {_source(home)} "  # noqa: S608  (names of ours)
+        f"SELECT DISTINCT model FROM {log_source(home)} "  # noqa: S608  (names of ours)
         "WHERE kind = 'prediction' ORDER BY model"
     )
     return [row[0] for row in told.fetchall()]
@@ -99,7 +99,7 @@ def models(connection: duckdb.DuckDBPyConnection, home: Home) -> list[str]:
 def take(connection: duckdb.DuckDBPyConnection, home: Home, model: str) -> int:
     """Make the table `served`: a model's predictions, flat, each once; return their number."""
     wanted = ", ".join(KEYS)
-    source = _source(home) if _files(home) else _nothing()
+    source = log_source(home) if _files(home) else _nothing()
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE served AS
@@ -136,7 +136,7 @@ def rows(
         f"""
         SELECT key, candle_ms, date_diff('day', DATE '1970-01-01', CAST(day AS DATE)) AS day_number,
                {picked}
-        FROM {_source(home, columns)}
+        FROM {log_source(home, columns)}
         WHERE kind = 'prediction' AND model = ? AND key IS NOT NULL AND candle_ms IS NOT NULL
               AND features IS NOT NULL AND day >= ?
         QUALIFY row_number() OVER (PARTITION BY key, candle_ms, features ORDER BY at_ms) = 1
@@ -166,7 +166,8 @@ def _files(home: Home) -> bool:
     return any(home.predictions.glob("*.jsonl"))
 
 
-def _source(home: Home, columns: dict[str, str] | None = None) -> str:
+def log_source(home: Home, columns: dict[str, str] | None = None) -> str:
+    """Return SQL that reads the whole log with these columns (default: the monitor's)."""
     told = ", ".join(
         f"{_text(name)}: {_text(kind)}" for name, kind in (columns or _COLUMNS).items()
     )

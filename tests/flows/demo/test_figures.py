@@ -12,7 +12,7 @@ import pytest
 from agent.errors import Broken, EnvironmentRefused, SettingRefused
 from flows.data.intake import ingest
 from flows.data.sources import Request
-from flows.demo.figures import agent_figures, read_trades
+from flows.demo.figures import agent_figures, closed_so_far, read_trades
 from flows.demo.replay import choose, most_traded
 from flows.home import Home
 from tests.flows.demo.test_report import trade
@@ -22,26 +22,33 @@ AUDIT: dict[str, Any] = {
     "net_pnl_paise": 10_190, "max_unprotected_ms": 40, "surplus_exits": 0, "stops_moved_back": 0,
     "duplicate_tags": 0, "final_position": {"NSE:AAPL": -3, "NSE:IBM": 0},
 }  # fmt: skip
-MOVES = {"stop_moves": 3, "target_moves": 2}
 
 
 def test_money_and_safety_are_the_exchanges() -> None:
     trades = [trade(0, net_paise=12_190), trade(1, side="SHORT", net_paise=-2_000)]
-    told = agent_figures(AUDIT, trades, MOVES)
+    told = agent_figures(AUDIT, trades)
     assert (told["net_pnl"], told["gross_pnl"], told["charges"]) == (101.9, 105.0, 3.1)
     assert (told["long_trades"], told["short_trades"]) == (1, 1)
+    assert (told["stop_moves"], told["target_moves"]) == (2, 0), "the sums of the cards"
     assert told["final_position"] == 3, "a short that is left counts, it does not cancel"
 
 
 def test_a_paisa_between_the_books_is_an_error() -> None:
     trades = [trade(0, net_paise=10_191)]
     with pytest.raises(Broken, match=r"10191 paise net.*10190"):
-        agent_figures(AUDIT, trades, MOVES)
+        agent_figures(AUDIT, trades)
 
 
 def test_no_journal_is_named(home: Path) -> None:
     with pytest.raises(EnvironmentRefused, match=r"journal\.db"):
         read_trades(home)
+
+
+def test_a_journal_that_is_not_laid_out_yet_holds_no_trade(home: Path) -> None:
+    assert closed_so_far(home) == (0, 0)
+    (home / "agent").mkdir(parents=True)
+    (home / "agent" / "journal.db").touch()
+    assert closed_so_far(home) == (0, 0)
 
 
 def frame(**turnover: float) -> pd.DataFrame:

@@ -29,6 +29,8 @@ def trade(number: int, *, side: str = "LONG", net_paise: int = 12_345) -> Trade:
         entry=100.0,
         exit=100.0 + sign,
         reason="stop",
+        stop_moves=1,
+        target_moves=0,
         gross_paise=net_paise + 155,
         charges_paise=155,
         net_paise=net_paise,
@@ -111,7 +113,7 @@ def test_every_trade_is_drawn_with_both_levels_and_its_reason() -> None:
             re.findall(r'class="(?:price|stop|target)"', card)
         )
         assert "stop</span>" in card
-        assert "1 moves of the stop" in card
+        assert "the exchange's stop moved 1 times, the target 0 times" in card
 
 
 def test_a_gate_that_did_not_pass_says_so_in_words() -> None:
