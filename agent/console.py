@@ -80,9 +80,14 @@ def _report_missing(fault: ModuleNotFoundError, program: str) -> int:
     extra = "paper" if program == "ratchet-agent" and "paper" in extras else extras[0]
     tell(
         f"{program}: found no library {library}; this command expects the extra '{extra}'; "
-        f"install it: pip install 'ratchet[{extra}]'"
+        f"install ratchet[{extra}] from its checkout: {install_line(extra)}"
     )
     return USAGE
+
+
+def install_line(extras: str) -> str:
+    """Return how extras are installed: from a checkout, for the name on PyPI is another's."""
+    return f"pip install '.[{extras}]'"
 
 
 def extras_with(library: str) -> list[str]:

@@ -5,6 +5,7 @@ The one place that imports them, so that a missing one is one clear sentence.
 
 from __future__ import annotations
 
+from agent.console import install_line
 from agent.errors import EnvironmentRefused
 
 try:
@@ -18,7 +19,7 @@ except ImportError as fault:
         f"package {fault.name}",
         given="not installed",
         allowed="the paper exchange's extra",
-        fix='install it: pip install "ratchet[paper]"',
+        fix=f"install ratchet[paper] from its checkout: {install_line('paper')}",
     ) from fault
 
 __all__ = ["numpy", "pyarrow"]

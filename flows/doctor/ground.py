@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from agent.errors import RatchetError, SettingRefused
 from agent.home import at, open_home
 from agent.market.holidays import LAST_YEAR
+from agent.market.sessions import IST
 from agent.secrets import SECRETS
 from flows.children import require_free_port
 from flows.doctor.finding import Finding, well
@@ -18,7 +18,6 @@ from flows.stack.mark import marked
 from flows.stack.parts import HOST, ports_of
 from flows.stack.status import is_running, status
 
-INDIA = ZoneInfo("Asia/Kolkata")
 CALENDAR_WARNING_DAYS = 45
 
 
@@ -40,7 +39,7 @@ def ground(home: Path) -> Iterator[Finding]:
     yield from _stack(root)
     if settings is not None:
         yield from _ports(root, settings)
-    yield calendar(datetime.now(INDIA).date())
+    yield calendar(datetime.now(IST).date())
 
 
 def registry(root: Path) -> Finding:

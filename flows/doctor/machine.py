@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agent.console import install_line
 from flows.doctor.finding import Finding, well
 
 CORES_MIN = 2
@@ -74,7 +75,8 @@ def _libraries() -> Iterator[Finding]:
             missing.append(name)
     yield well("versions", f"ratchet {metadata.version('ratchet')}, " + ", ".join(found))
     if missing:
-        fix = "install the extras: pip install 'ratchet[pipeline,serving,paper]'"
+        extras = "pipeline,serving,paper"
+        fix = f"install ratchet[{extras}] from its checkout: {install_line(extras)}"
         yield Finding("libraries", "fault", f"not installed: {', '.join(missing)}", fix)
     yield from _misfits()
 
