@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from bentos.bundle import Manifest
 from bentos.checks import bad_output, closes_ms
 from bentos.contract import Question
-from bentos.decision import decide_side
+from bentos.decision import Payoff, Rule, decide_side
 from bentos.features import features_last
 from bentos.windows import Floats
 
@@ -41,7 +41,12 @@ def prediction(manifest: Manifest, p: Sequence[float]) -> tuple[dict[str, Any], 
     wrong = bad_output(p)
     if wrong:
         return {"side": "HOLD", **dict.fromkeys(PREDICTED)}, wrong
-    decision = decide_side(p, manifest.payoff, manifest.rule)
+    return spoken(p, manifest.payoff, manifest.rule), ""
+
+
+def spoken(p: Sequence[float], payoff: Payoff, rule: Rule) -> dict[str, Any]:
+    """Return the prediction of an answer on sound probabilities (flat, long, short)."""
+    decision = decide_side(p, payoff, rule)
     return {
         "side": decision.side,
         "p_long": p[1],
@@ -49,7 +54,7 @@ def prediction(manifest: Manifest, p: Sequence[float]) -> tuple[dict[str, Any], 
         "p_flat": p[0],
         "er_long": decision.er_long,
         "er_short": decision.er_short,
-    }, ""
+    }
 
 
 def moments(question: Question, interval: str, now_ms: int) -> tuple[int, int]:
@@ -72,11 +77,6 @@ def trading_day(ms: int) -> str:
 def iso_india(ms: int) -> str:
     """Return an instant as ISO 8601 with India's offset."""
     return datetime.fromtimestamp(ms / 1000, INDIA).isoformat(timespec="seconds")
-
-
-def iso_utc(ms: int) -> str:
-    """Return an instant as ISO 8601 in UTC, milliseconds."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def golden_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:

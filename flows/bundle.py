@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from agent.errors import SettingRefused
+from flows.data import durable
 
 MODEL, VERSION, POLICY = "model.txt", "version.json", "policy.toml"
 GOLDEN, REFERENCE = "golden.json", "reference.json"
@@ -181,16 +181,8 @@ class _appearing:  # noqa: N801  (reads as a statement)
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             for file in (*self.path.iterdir(), self.path):
-                _sync(file)
+                durable.sync(file)
             self.path.rename(self._target)
-            _sync(self._target.parent)
+            durable.sync(self._target.parent)
         else:
             shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import Broken
+from bentos.answer import spoken
 from bentos.booster import Booster, BoosterRefused
 from bentos.bundle import BundleRefused
-from bentos.decision import decide_side
 from bentos.features import features_last
 from bentos.models import load_version
 from flows.data.frame import ts_ms
@@ -61,15 +61,7 @@ def golden_answer(text: str, version: Mapping[str, Any], window: pd.DataFrame) -
     names = tuple(feature["name"] for feature in version["features"])
     fresh = Booster(text.encode("utf-8"), names).scorer()
     p = fresh.probabilities(features_last(arrays_of(window)))
-    decision = decide_side(p, version["payoff"], version["rule"])
-    return {
-        "side": decision.side,
-        "p_long": p[1],
-        "p_short": p[2],
-        "p_flat": p[0],
-        "er_long": decision.er_long,
-        "er_short": decision.er_short,
-    }
+    return spoken(p, version["payoff"], version["rule"])
 
 
 def reproduces(answer: Mapping[str, Any], in_memory: Floats) -> bool:

@@ -9,15 +9,13 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
-from agent.market.sessions import NSE
+from agent.market.sessions import IST, NSE
 
-INDIA = ZoneInfo("Asia/Kolkata")
 NO_SESSION = "no session today"
 REFUSED = "Refused"
 REGISTERED = "ratchet.version.registered"
@@ -31,13 +29,13 @@ def run_name() -> str:
     """
     given = flow_run.parameters or {}
     subject = next((given[key] for key in ("model", "dataset", "source") if given.get(key)), "all")
-    when = datetime.now(INDIA).strftime("%d %b %H:%M:%S")
+    when = datetime.now(IST).strftime("%d %b %H:%M:%S")
     return f"{flow_run.flow_name} {subject} {when}"
 
 
 def closed_today() -> bool:
     """Return whether NSE has no session on this day in India."""
-    return NSE.session(datetime.now(INDIA).date()) is None
+    return NSE.session(datetime.now(IST).date()) is None
 
 
 def key(*parts: object) -> str:

@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from agent.errors import SettingRefused
+from agent.market.sessions import IST
 from flows import bundle, locks, logged, reach
 from flows.home import Home, tracking_uri
 from flows.plan import Note, encoded, expect_revision, next_plan
 
-INDIA = ZoneInfo("Asia/Kolkata")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ALIAS = re.compile(r"(?!latest$|v\d+$)[a-z][a-z0-9_-]{0,63}", re.IGNORECASE)
 PLAN = "ratchet.plan"
@@ -259,7 +258,7 @@ class Registry:
         with self._writing(f"change the traffic of {name}") as client:
             current = _plan_of(client, name)
             expect_revision(current, expected_revision)
-            note = Note(who, why, datetime.now(INDIA).isoformat(timespec="seconds"))
+            note = Note(who, why, datetime.now(IST).isoformat(timespec="seconds"))
             changed = next_plan(current, plan, model=name, known=known, note=note)
             if changed != current:
                 client.set_registered_model_tag(name, PLAN, encoded(changed))
@@ -412,7 +411,7 @@ def _plan_of(client: Any, name: str) -> dict[str, Any] | None:
 
 def _version(row: Any, aliases: Mapping[str, int]) -> Version:
     number = int(row.version)  # text over HTTP, a number on SQLite
-    at = datetime.fromtimestamp(int(row.creation_timestamp) / 1000, INDIA)
+    at = datetime.fromtimestamp(int(row.creation_timestamp) / 1000, IST)
     named = tuple(sorted(alias for alias, version in aliases.items() if version == number))
     stamp = at.isoformat(timespec="seconds")
     return Version(row.name, number, row.run_id, stamp, named, dict(row.tags))

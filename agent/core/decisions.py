@@ -17,7 +17,7 @@ from agent.core.events import ModelAnswered, Prediction
 from agent.core.levels import hear
 from agent.core.turn import Turn
 from agent.core.values import Mode, Priority, Reason
-from agent.core.windows import read_history, window_of
+from agent.core.windows import window_of
 from agent.market.candles import interval_ms
 from agent.orders.exits import close
 from agent.signals.coordinator import candidate_of, coordinate
@@ -169,8 +169,3 @@ def _noted(turn: Turn, prediction: Prediction) -> None:
     if prediction.warnings:
         words += f" ({'; '.join(prediction.warnings)})"
     turn.note("answer", prediction.key, words, 0, facts)
-
-
-def refill(turn: Turn, key: str) -> None:
-    """Read a symbol's candles anew after a gap."""
-    read_history(turn, key)

@@ -18,8 +18,7 @@ from agent.core.values import Mode, Priority, Quote, Reason, Role, Terms
 from agent.errors import SettingRefused
 from agent.market.instruments import Instrument, Side
 from agent.market.sessions import IST, from_epoch_ms
-from agent.orders.leg import Doing, Flight, Leg
-from agent.orders.lifecycle import OrderState
+from agent.orders.leg import placed
 from agent.orders.prices import BP, entry_limit, protect_gap, protect_limit
 from agent.orders.tags import tag_of
 from agent.risk import book as money
@@ -248,16 +247,7 @@ def _enter(turn: Turn, candidate: Candidate, pin: Pin, proposal: Proposal) -> No
     terms = Terms("LIMIT", sized.slices[0], proposal.limit)
     transaction = candidate.side.entry_transaction
     tag = tag_of(desk.rules.instance, number, Role.ENTRY, 0)
-    leg = Leg(
-        tag,
-        Role.ENTRY,
-        transaction,
-        terms,
-        OrderState.SENT,
-        sent_ms=turn.at_ms,
-        sent_call=call,
-        flight=Flight(Doing.PLACE, call),
-    )
+    leg = placed(Role.ENTRY, transaction, terms, tag, call=call, at_ms=turn.at_ms)
     trade = Trade(
         number,
         proposal.instrument,

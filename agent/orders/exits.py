@@ -18,7 +18,7 @@ from agent.core.commands import Cancel, Modify, Place
 from agent.core.trade import Closing, Trade, last_exit
 from agent.core.turn import Turn
 from agent.core.values import Band, Fault, Mode, Priority, Reason, Role, Terms
-from agent.orders.leg import Doing, Flight, Leg, moved, sent, triggered
+from agent.orders.leg import Doing, Flight, Leg, moved, placed, sent, triggered
 from agent.orders.lifecycle import Evidence, OrderState
 from agent.orders.prices import exit_limit, protect_gap, protect_limit
 from agent.orders.stops import first_stop, stop_move
@@ -190,16 +190,7 @@ def _send(turn: Turn, trade: Trade, terms: Terms, protection: int | None) -> Tra
     call = turn.call()
     tag = tag_of(turn.desk.rules.instance, trade.number, Role.EXIT, len(trade.exits))
     transaction = trade.side.exit_transaction
-    leg = Leg(
-        tag,
-        Role.EXIT,
-        transaction,
-        terms,
-        OrderState.SENT,
-        sent_ms=turn.at_ms,
-        sent_call=call,
-        flight=Flight(Doing.PLACE, call),
-    )
+    leg = placed(Role.EXIT, transaction, terms, tag, call=call, at_ms=turn.at_ms)
     turn.emit(
         Place(
             call,

@@ -127,6 +127,22 @@ def moved(leg: Leg, evidence: Evidence, *, call: int, at_ms: int, words: str = "
     )
 
 
+def placed(
+    role: Role, transaction: Transaction, terms: Terms, tag: str, *, call: int, at_ms: int
+) -> Leg:
+    """Return an order of which the place call is on its way."""
+    return Leg(
+        tag,
+        role,
+        transaction,
+        terms,
+        OrderState.SENT,
+        sent_ms=at_ms,
+        sent_call=call,
+        flight=Flight(Doing.PLACE, call),
+    )
+
+
 def sent(leg: Leg, flight: Flight) -> Leg:
     """Return the order with a call about it on its way."""
     if flight.doing is Doing.CANCEL:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -21,7 +21,7 @@ from agent.core.events import OfficialCandle
 from agent.core.values import Band, HeldRow, OrderRow, Quote
 from agent.errors import Refused, Retryable, Unknown
 from agent.market.instruments import Instrument
-from agent.market.sessions import IST, epoch_ms, from_epoch_ms
+from agent.market.sessions import epoch_ms, from_epoch_ms
 from agent.shell.rows import band_of, held_row, order_row, quote_of
 
 BUSY: Final = "too many requests"
@@ -330,8 +330,3 @@ def _date_hook(seen: Callable[[int], None]) -> Callable[..., None]:
             seen(epoch_ms(parsedate_to_datetime(told).astimezone(UTC)))
 
     return hook
-
-
-def ist_ms(naive: datetime) -> int:
-    """Return a naive time of the broker's REST answers (India's clock) as epoch ms."""
-    return epoch_ms(naive.replace(tzinfo=IST))

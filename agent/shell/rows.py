@@ -8,7 +8,7 @@ become epoch milliseconds here, once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -137,12 +137,6 @@ def instrument_of(row: Mapping[str, Any]) -> Instrument:
         instrument_type=str(row["instrument_type"]),
         name=str(row.get("name") or ""),
     )
-
-
-def expiry_of(row: Mapping[str, Any]) -> date | None:
-    """Return a derivative's expiry, or None."""
-    expiry = row.get("expiry")
-    return expiry if isinstance(expiry, date) else None
 
 
 def _ticks(instrument: Instrument | None, price: Any) -> int:

@@ -102,11 +102,6 @@ class Policy:
         """The SHA-256 of the text, hexadecimal: what a model version carries as its tag."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    @property
-    def needs_atr_at_open(self) -> bool:
-        """Whether the initial levels cannot be set without an ATR."""
-        return self.stop.needs_atr or (self.target is not None and self.target.needs_atr)
-
     @classmethod
     def parse(cls, text: str, *, source: str = "policy") -> Policy:
         """Read a policy.

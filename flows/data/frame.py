@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
+
+from agent.market.sessions import IST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,6 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 ZONE = "Asia/Kolkata"
-IST = ZoneInfo(ZONE)
 IST_MS = 19_800_000  # India has had no daylight saving since 1945: a constant offset is exact
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import SettingRefused
+from agent.market.sessions import IST
 from bentos.features import FEATURES, WINDOW, CandleArrays, features_last
 from flows import locks
-from flows.data.frame import IST, VALUES, days_of, ts_ms
+from flows.data.frame import VALUES, days_of, ts_ms
 from flows.data.store import CandleStore
 from flows.home import Home
 from flows.monitor import integrity, outcomes, pages, picture, quality, records, versions

@@ -8,7 +8,6 @@ stays as it is and the last good plan goes on serving. `ratchet serve` looks eve
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import urllib.error
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import RatchetError, Refused, Retryable
+from bentos.store import write_whole
 from flows import locks
 from flows.home import Home
 
@@ -101,12 +101,7 @@ class Follower:
                     f"the folder is ahead at revision {here['revision']} (changed while the "
                     "registry was away?); a release settles it"
                 )
-            passing = folder / ".plan.json.tmp"
-            with passing.open("w", encoding="utf-8") as out:
-                json.dump(plan, out, sort_keys=True)
-                out.flush()
-                os.fsync(out.fileno())
-            passing.replace(folder / "plan.json")
+            write_whole(folder / "plan.json", json.dumps(plan, sort_keys=True))
 
     def _get(self, path: str) -> dict[str, Any]:
         try:

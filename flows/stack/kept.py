@@ -9,20 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from agent.market.sessions import IST
 from flows.children import Child
 from flows.stack.part import Part
 from flows.stack.states import Event, State, after
 
-INDIA = ZoneInfo("Asia/Kolkata")
 STATE_FILE = "stack/state.json"
 LOCK_FILE = "locks/stack.lock"
 
 
 def now() -> str:
     """Return the time in India, ISO 8601 to the second."""
-    return datetime.now(INDIA).isoformat(timespec="seconds")
+    return datetime.now(IST).isoformat(timespec="seconds")
 
 
 @dataclass(slots=True)

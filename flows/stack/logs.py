@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-INDIA = ZoneInfo("Asia/Kolkata")
+from agent.market.sessions import IST
+
 ROTATE_BYTES = 10 * 1024 * 1024
 KEPT = 5
 READ_BYTES_MAX = 256 * 1024  # of one file in one look: one loud part does not starve the others
@@ -98,7 +98,7 @@ class Terminal:
 
     def show(self, name: str, line: str) -> None:
         """Queue one line with its part's name before it."""
-        at = datetime.now(INDIA).strftime("%H:%M:%S")
+        at = datetime.now(IST).strftime("%H:%M:%S")
         prefix = f"{name:<11}|"
         if self.colour:
             code = COLOURS[self._colours.setdefault(name, len(self._colours)) % len(COLOURS)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.errors import SettingRefused
-from flows.data.frame import IST
+from agent.market.sessions import IST
 from flows.data.sources.base import Skipped, Source
 from flows.home import Home
 

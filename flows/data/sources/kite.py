@@ -22,10 +22,9 @@ import numpy as np
 from agent.errors import Refused, SettingRefused
 from agent.kite.budget import Budget
 from agent.kite.session import load
-from agent.market.sessions import NSE
+from agent.market.sessions import IST, NSE
 from flows.data import durable
 from flows.data.frame import (
-    IST,
     VALUES,
     Floats,
     Ints,

@@ -14,7 +14,8 @@ from kiteconnect import exceptions
 
 from agent.errors import Refused, Retryable, SettingRefused
 from agent.kite.budget import Budget
-from flows.data.frame import IST, ts_ms
+from agent.market.sessions import IST
+from flows.data.frame import ts_ms
 from flows.data.intake import ingest
 from flows.data.manifest import Facts
 from flows.data.sources import Request
