@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,14 @@ from bentos.settings import load_settings
 from bentos.store import locked, write_whole
 from bentos.traffic import parse_plan
 from flows.children import Child, Children, require_free_port, wait_ready
-from flows.home import Home, tracking_uri
+from flows.follow import MIRRORED, PLAN
+from flows.follow import Follower as Follower  # noqa: PLC0414  (`ratchet serve` finds it here)
+from flows.home import Home
 from flows.plan import encoded
-from flows.stack.follower import Follower as ServerFollower
 
 START_S = 90.0
 STOP_S = 8.0
-FOLLOW_S = 2.0
-FOLLOW_S_MAX = 60.0
-MIRROR_S = 120.0
-PLAN, MIRRORED, RELEASED = "plan.json", ".mirrored", "bento.json"
+RELEASED = "bento.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,71 +288,6 @@ def mirror(home: Home, name: str) -> dict[str, Any] | None:
             registry.fetch(name, version, folder)
     publish(home, name, theirs)
     return theirs
-
-
-class Follower:
-    """Keeps the serving folder and the registry alike while a server runs.
-
-    A registry server is followed into the folder (`flows.stack.follower`). Without one, changes
-    made over the API are in the folder alone: they are brought into the registry's database by
-    `mirror`, in a process of its own, because MLflow would cost this one 190 MB. What fails is
-    tried again; serving goes on with the last plan.
-    """
-
-    def __init__(self, home: Home, tell: Callable[[str], None]) -> None:
-        self._home = home
-        uri = tracking_uri(home)
-        remote = uri.startswith(("http://", "https://"))
-        self._server = ServerFollower(home, uri, tell) if remote else None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
-
-    def start(self) -> None:
-        """Start watching."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop watching."""
-        self._stop.set()
-        self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        wait_s = FOLLOW_S
-        while not self._stop.wait(wait_s):
-            if self._server is not None:
-                self._server.look()
-                continue
-            ahead = any(_ahead(path.parent) for path in self._home.serving.glob(f"*/{PLAN}"))
-            failed = ahead and not self._mirror()
-            wait_s = min(wait_s * 2, FOLLOW_S_MAX) if failed else FOLLOW_S
-
-    def _mirror(self) -> bool:
-        self._home.logs.mkdir(exist_ok=True)
-        with (self._home.logs / "mirror.log").open("ab") as log:
-            try:
-                run = subprocess.run(
-                    [sys.executable, "-m", "flows.deploy", str(self._home.root)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    timeout=MIRROR_S,
-                    check=False,
-                )
-            except (OSError, subprocess.TimeoutExpired):
-                return False
-        return run.returncode == 0
-
-
-def _ahead(folder: Path) -> bool:
-    """Whether a model's folder holds a plan that the registry has not seen."""
-    try:
-        revision = json.loads((folder / PLAN).read_bytes())["revision"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    try:
-        return (folder / MIRRORED).read_text(encoding="utf-8").strip() != str(revision)
-    except OSError:
-        return True
 
 
 def main() -> None:

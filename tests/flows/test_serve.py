@@ -73,6 +73,15 @@ def answer(url: str) -> dict[str, Any]:
         return dict(json.loads(got.read()))
 
 
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Supervisor, worker and follower."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def follower_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [p for p in family(process) if "flows.follow" in p.cmdline()]
+
+
 @pytest.fixture
 def running(released_home: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     ready = tmp_path / "ready.json"
@@ -102,8 +111,7 @@ def test_it_serves_tells_where_and_leaves_nothing_behind(
     assert "held by process" in err
     assert "Traceback" not in err
 
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) == 2, "supervisor and worker"
+    children = until(lambda: tree if len(tree := family(process)) == 3 else [])
     process.terminate()
     status, out, err = ended(process)
     assert status == 0, err
@@ -117,10 +125,24 @@ def test_it_serves_tells_where_and_leaves_nothing_behind(
 
 def test_kill_9_of_it_leaves_no_orphan(running: tuple[subprocess.Popen[str], Path]) -> None:
     process, _ = running
-    children = psutil.Process(process.pid).children(recursive=True)
+    children = until(lambda: tree if len(tree := family(process)) == 3 else [])
     os.kill(process.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(children, timeout=15)
     assert alive == []
+
+
+def test_kill_9_of_the_follower_changes_nothing_and_the_next_one_starts(
+    running: tuple[subprocess.Popen[str], Path],
+) -> None:
+    process, ready = running
+    (first,) = until(lambda: follower_of(process))
+    first.kill()
+    url = json.loads(ready.read_text())["url"]
+    assert answer(url)["model"] == "tiny"
+    (second,) = until(lambda: [p for p in follower_of(process) if p.pid != first.pid])
+    assert process.poll() is None
+    assert second.is_running()
+    assert answer(url)["model"] == "tiny"
 
 
 def test_the_bento_is_self_contained(released_home: Path, tmp_path: Path) -> None:
