@@ -6,7 +6,7 @@ instruments are a cursor that moves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.market.instruments import Instrument
 from agent.market.sessions import Session
@@ -39,6 +39,7 @@ class Board:
     previous_close: int
     seed: int
     is_index: bool = False
+    depth_percent: int = 100  # of the usual depth: less while a fault thins it
     book: Book = field(default_factory=Book)
     cursor: int = -1
     next_ms: int = FAR
@@ -133,7 +134,14 @@ class Board:
             return self.book.show(Shown(self.last_ticks, 0, (), ()))
         key = (self.seed, self.instrument.token, self.tape.times[self.cursor])
         shown = shown_around(self.last_ticks, self.rising, band=self.band, traded=shares, key=key)
+        if self.depth_percent != 100:
+            shown = replace(shown, bids=self._thinned(shown.bids), asks=self._thinned(shown.asks))
         return self.book.show(shown)
+
+    def _thinned(self, levels: Levels) -> Levels:
+        return tuple(
+            (price, max(shares * self.depth_percent // 100, 1)) for price, shares in levels
+        )
 
 
 def _total(levels: tuple[tuple[int, int, int], ...]) -> int:

@@ -61,6 +61,7 @@ class Desk:
         self._schedule = schedule
         self._orders = 0
         self._trades = 0
+        self._doomed: dict[str, str] = {}  # order id -> why the exchange will reject it
 
     def open_day(self, on: date, boards: dict[str, Board]) -> None:
         """Begin a day with an empty order book."""
@@ -162,6 +163,26 @@ class Desk:
         self._schedule(LATENCY_MS, lambda at: self._cancelled(record, at))
         return record
 
+    # faults
+
+    def doom(self, order_id: str, why: str) -> None:
+        """Let the exchange reject an order when it arrives."""
+        self._doomed[order_id] = why
+
+    def void(self, order_id: str) -> None:
+        """Let the exchange cancel a stop when it triggers."""
+        record = self.records.get(order_id)
+        if record is not None and record.order is not None:
+            record.order.void = True
+
+    def force(self, order_id: str, now_ms: int) -> None:
+        """Trade all of an order that stands at the exchange, as if it had won a race."""
+        record = self.records.get(order_id)
+        if record is not None and record.order is not None and record.order.live:
+            board = self._board(record)
+            board.look()
+            self._apply(record, board.book.force(record.order), now_ms)
+
     # the market and the day
 
     def apply(self, events: list[Event], now_ms: int) -> None:
@@ -230,7 +251,9 @@ class Desk:
     def _enter(self, record: Record, now_ms: int) -> None:
         board, order = self._board(record), record.order
         others = [one for one in self.pending() if one.exchange_ms is not None]  # those before it
-        why = "" if record.square_off else rejection(record, board, self.books, others, now_ms)
+        why = self._doomed.pop(record.order_id, "")
+        if not why and not record.square_off:
+            why = rejection(record, board, self.books, others, now_ms)
         if order is None or why:
             if order is not None:
                 order.state = State.REJECTED

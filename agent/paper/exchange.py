@@ -53,7 +53,7 @@ class Exchange:
         self.market = market
         self.books = Books(cash)
         self.audit = Audit()
-        self.desk = Desk(self.books, self._schedule_in)
+        self.desk = Desk(self.books, self.call_in)
         self.day = 0
         self.boards: dict[str, Board] = {}
         self.by_token: dict[int, Board] = {}
@@ -134,10 +134,12 @@ class Exchange:
             _, _, callback = heapq.heappop(self._timers)
             callback(at_ms)
 
-    def _schedule_in(self, delay_ms: int, callback: Callback) -> None:
-        self._schedule_at(self.now_ms + delay_ms, callback)
+    def call_in(self, delay_ms: int, callback: Callback) -> None:
+        """Call back after some virtual time, at an instant of its own."""
+        self.call_at(self.now_ms + delay_ms, callback)
 
-    def _schedule_at(self, due_ms: int, callback: Callback) -> None:
+    def call_at(self, due_ms: int, callback: Callback) -> None:
+        """Call back when virtual time reaches an instant."""
         self._timer_number += 1
         heapq.heappush(self._timers, (due_ms, self._timer_number, callback))
 
@@ -165,7 +167,7 @@ class Exchange:
     def _later(self, due_ms: int, callback: Callback) -> None:
         """Schedule a timer of the day, unless the day is past it already."""
         if due_ms > self.now_ms:
-            self._schedule_at(due_ms, callback)
+            self.call_at(due_ms, callback)
 
     def _end_day(self, now_ms: int) -> None:
         for key in self.boards:
@@ -175,7 +177,7 @@ class Exchange:
             return
         self.overnight = True
         following = self.market.days[self.day + 1]
-        self._schedule_at(self._open_ms(following) - BEFORE_OPEN_MS, self._begin_day)
+        self.call_at(self._open_ms(following) - BEFORE_OPEN_MS, self._begin_day)
 
     def _begin_day(self, _: int) -> None:
         self.overnight = False

@@ -110,6 +110,7 @@ class Order:
     filled: int = 0
     rank: int = 0  # arrival; the time of price-time
     ahead: int = 0  # others' shares that stand before it at its price
+    void: bool = False  # the exchange cancels it when its trigger is reached: a fault
 
     @property
     def pending(self) -> int:
@@ -246,6 +247,18 @@ class Book:
         self._move(order, Evidence.NOT_WITHDRAWN if final else Evidence.WITHDRAWN, events, why)
         return events
 
+    def force(self, order: Order) -> list[Event]:
+        """Trade all of a standing order now, at the last price or its limit: a race lost."""
+        shown, events = self.shown, list[Event]()
+        if shown is None or not order.live:
+            return events
+        if order.state is State.ARMED:
+            self._move(order, Evidence.TRIGGERED, events)
+        beyond = order.side * (shown.last - order.limit) > 0
+        price = order.limit if beyond else shown.last
+        self._fill(order, order.pending, price, events, passive=True)
+        return events
+
     def expire(self, order: Order, why: str = "") -> list[Event]:
         """End an order that the exchange no longer holds."""
         events: list[Event] = []
@@ -283,7 +296,10 @@ class Book:
         if shown is None or order.side * (shown.last - order.trigger) < 0:
             return
         self._move(order, Evidence.TRIGGERED, events)
-        self._arrive(order, events)
+        if order.void:
+            self._move(order, Evidence.EXPIRED, events, "Order cancelled by the exchange.")
+        else:
+            self._arrive(order, events)
 
     def _arrive(self, order: Order, events: list[Event]) -> None:
         """Trade against the depth as the one who comes to it; rest with what is left."""
