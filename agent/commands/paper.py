@@ -29,6 +29,17 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Wait at each instant for every joined client.")
     ] = False,
+    wall_clock: Annotated[
+        bool,
+        typer.Option(
+            "--wall-clock",
+            help="Play the days on today and the trading days after it, at the time of day.",
+        ),
+    ] = False,
+    speed_max: Annotated[
+        float | None,
+        typer.Option(help="With --lockstep: at most so many virtual seconds a second of the wall."),
+    ] = None,
     strict_login: Annotated[
         bool, typer.Option("--strict-login", help="Refuse the token `paper`; a login is needed.")
     ] = False,
@@ -64,9 +75,24 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
     from agent.market.sessions import IST
     from agent.paper.opening import Opening, run
 
-    if not 0 < speed <= 100_000:
+    for name, value in (("--speed", speed), ("--speed-max", speed_max)):
+        if value is not None and not 0 < value <= 100_000:
+            raise SettingRefused(
+                name, given=value, allowed="above 0, at most 100000", fix="60 is an hour a minute"
+            )
+    if wall_clock and (lockstep or speed != 1.0):
         raise SettingRefused(
-            "--speed", given=speed, allowed="above 0, at most 100000", fix="60 is an hour a minute"
+            "--wall-clock",
+            given="with --lockstep" if lockstep else f"with --speed {speed:g}",
+            allowed="the time of day alone",
+            fix="leave one of them out",
+        )
+    if speed_max is not None and not lockstep:
+        raise SettingRefused(
+            "--speed-max",
+            given="without --lockstep",
+            allowed="a bound for --lockstep",
+            fix="use --speed, or add --lockstep",
         )
     run(
         Opening(
@@ -87,5 +113,7 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             ready=ready_file,
             db=db,
             fresh=fresh,
+            speed_max=speed_max,
+            wall_clock=wall_clock,
         )
     )

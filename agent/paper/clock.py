@@ -1,8 +1,9 @@
-"""Who drives virtual time: clients in lock-step, or the wall clock times a factor.
+"""Who drives virtual time: clients in lock-step, a factor of the wall clock, or the wall itself.
 
-Both move the exchange from instant to instant and publish each before the next. Lock-step passes
+All move the exchange from instant to instant and publish each before the next. Lock-step passes
 an instant only when every client that joined has acknowledged it; with nobody joined it stands.
 Paced runs by a factor, overnight jumps and all, and falls behind rather than skip an instant.
+Wall is the time of day: nights, weekends and holidays last as long as they do.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ SLICE_S: Final = 0.02  # instants are run in slices, so that other connections a
 CLIENTS_MAX: Final = 64
 WAKE_AFTER_END_MS: Final = 3_600_000  # a client may still ask to be woken after the last session
 IDLE_S: Final = 0.5
+LOOK_S: Final = 0.02  # between two looks where lock-step has a speed
 
 Publish = Callable[[Instant], None]
 
@@ -62,7 +64,20 @@ class _Client:
 
 
 class LockStep:
-    """Stands at each instant until every joined client has acknowledged it."""
+    """Stands at each instant until every joined client has acknowledged it.
+
+    Parameters
+    ----------
+    exchange, publish
+        What is moved, and who is told of each instant.
+    wall : callable
+        Seconds of a clock that never goes back.
+    gone : callable
+        Told the name of a client that has left or was dropped.
+    speed_max : float, optional
+        At most so many virtual seconds a second of the wall; nights are passed at once. What
+        the clients were slow for is not made up for.
+    """
 
     lockstep = True
 
@@ -72,11 +87,13 @@ class LockStep:
         publish: Publish,
         wall: Callable[[], float],
         gone: Callable[[str], None],
+        speed_max: float | None = None,
     ) -> None:
         self._exchange = exchange
         self._publish = publish
         self._wall = wall
         self._gone = gone
+        self._speed_max = speed_max
         self._clients: dict[str, _Client] = {}
         self._joined = 0
         self._moving = asyncio.Lock()
@@ -92,7 +109,8 @@ class LockStep:
     async def run(self) -> None:
         """Drop clients that fell silent, so that a dead one does not hang the exchange."""
         while True:
-            await asyncio.sleep(IDLE_S)
+            await asyncio.sleep(IDLE_S if self._speed_max is None else LOOK_S)
+            await self.move()
             await self.drop_silent()
 
     async def drop_silent(self) -> None:
@@ -129,7 +147,7 @@ class LockStep:
         one = self._clients[self._name(client)]
         one.through, one.heard_s = max(one.through, through), self._wall()
         one.wake = wake
-        await self._move()
+        await self.move()
         return self._exchange.now_ms
 
     async def leave(self, client: str | None) -> int:
@@ -137,7 +155,7 @@ class LockStep:
         name = self._name(client)
         del self._clients[name]
         self._gone(name)
-        await self._move()
+        await self.move()
         return self._exchange.now_ms
 
     async def drop(self, client: str, why: str) -> None:
@@ -145,12 +163,13 @@ class LockStep:
         if self._clients.pop(client, None) is not None:
             tell(f"paper exchange: client {client} dropped: {why}")
             self._gone(client)
-            await self._move()
+            await self.move()
 
-    async def _move(self) -> None:
+    async def move(self) -> None:
+        """Move as far as the clients, and the speed, let the clock go."""
         async with self._moving:
             slice_ends = self._wall() + SLICE_S
-            while (at := self._next()) is not None:
+            while (at := self._next()) is not None and not self._early(at):
                 self._publish(self._exchange.move_to(at))
                 self._stands_since_s = self._wall()
                 if self._stands_since_s > slice_ends:
@@ -167,6 +186,13 @@ class LockStep:
         if due is None:
             wakes = [wake for wake in wakes if wake <= now + WAKE_AFTER_END_MS]
         return min([*wakes, *([] if due is None else [due])], default=None)
+
+    def _early(self, at: int) -> bool:
+        """Tell whether an instant is too soon after the last one for the speed."""
+        if self._speed_max is None or self._exchange.overnight:
+            return False
+        apart_s = (at - self._exchange.now_ms) / 1000 / self._speed_max
+        return self._wall() - self._stands_since_s < apart_s
 
     def _name(self, client: str | None) -> str:
         if client is None and len(self._clients) == 1:
@@ -258,6 +284,41 @@ class Paced:
             self._base_ms, self._base_s = due, self._wall()
             return 0.0
         return (due - self._base_ms) / 1000 / self._speed - (self._wall() - self._base_s)
+
+
+class Wall(Paced):
+    """Goes by the time of day: what is due by the calendar happens when it is due.
+
+    A clock that was set back stands until it is made up for. After a standstill of the machine
+    everything in between happens at once, in its order.
+
+    Parameters
+    ----------
+    exchange, publish
+        What is moved, and who is told of each instant.
+    epoch : callable
+        The time of day, epoch ms.
+    """
+
+    def __init__(self, exchange: Exchange, publish: Publish, epoch: Callable[[], int]) -> None:
+        super().__init__(exchange, publish, 1.0, lambda: epoch() / 1000)
+        self._epoch = epoch
+
+    def now_ms(self) -> int:
+        """Return the time of day, having let happen what was due."""
+        now = self._epoch()
+        while (due := self._exchange.next_due()) is not None and due <= now:
+            self._publish(self._exchange.move_to(due))
+        self._exchange.now_ms = max(self._exchange.now_ms, now)
+        return self._exchange.now_ms
+
+    def _wait(self, due: int) -> float:
+        return (due - self._epoch()) / 1000
+
+
+def epoch_now() -> int:
+    """Return the time of day, epoch ms."""
+    return time.time_ns() // 1_000_000
 
 
 def monotonic() -> float:

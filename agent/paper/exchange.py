@@ -20,6 +20,7 @@ from agent.paper.audit import Audit
 from agent.paper.board import FAR, Board
 from agent.paper.books import Books
 from agent.paper.desk import Desk, Notes
+from agent.paper.laid import Laid
 from agent.paper.listings import is_index
 from agent.paper.market import Market
 
@@ -45,11 +46,11 @@ class Exchange:
 
     Parameters
     ----------
-    market : Market
+    market : Market or Laid
     cash : int, paise
     """
 
-    def __init__(self, market: Market, *, cash: int) -> None:
+    def __init__(self, market: Market | Laid, *, cash: int) -> None:
         self.market = market
         self.books = Books(cash)
         self.audit = Audit()
@@ -72,12 +73,14 @@ class Exchange:
     def resume(self, day: int, now_ms: int) -> None:
         """Take up a day at an instant after a restart; the desk and the books are restored after.
 
-        The ticks so far are played without orders.
+        The ticks so far are played without orders; after the day's end it is the night.
         """
         self.now_ms = now_ms
         self._set_up(day)
         for board in self.boards.values():
             board.skip_to(now_ms)
+        if now_ms >= self._end_ms():
+            self._after_day()
 
     @property
     def on(self) -> date:
@@ -172,6 +175,9 @@ class Exchange:
     def _end_day(self, now_ms: int) -> None:
         for key in self.boards:
             self.desk.expire(key, now_ms)
+        self._after_day()
+
+    def _after_day(self) -> None:
         if self.day + 1 == len(self.market.days):
             self._over = True
             return

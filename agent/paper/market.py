@@ -130,9 +130,14 @@ class Market:
         self._library = library(seed)
         self._candles = {key: self._on_grid(key, source.candles[key]) for key in self.keys}
         self._base = self._name_them()
-        self._days = Calendar.of_days(self._candle_days())
+        self._days = Calendar.of_days(self.candle_days())
         self._tapes: OrderedDict[tuple[str, date], _Drawn] = OrderedDict()
         self.days = self._replayed_days(first, last)
+
+    def candle_days(self) -> list[date]:
+        """Return every day that has a candle, oldest first."""
+        listed = np.unique(np.concatenate([one.days for one in self._candles.values()]))
+        return [day.astype("datetime64[D]").astype(object) for day in listed]
 
     def fingerprint(self) -> str:
         """Return a digest of every candle: equal exactly for the same prices."""
@@ -279,7 +284,7 @@ class Market:
         return named
 
     def _replayed_days(self, first: date | None, last: date | None) -> tuple[date, ...]:
-        days = self._candle_days()
+        days = self.candle_days()
         chosen = [d for d in days if (first or d) <= d <= (last or d)]
         chosen = [d for d in chosen if any(self._rows_of(key, d).size for key in self.keys)]
         if not chosen:
@@ -290,10 +295,6 @@ class Market:
                 fix="choose days that the candles have",
             )
         return tuple(chosen)
-
-    def _candle_days(self) -> list[date]:
-        listed = np.unique(np.concatenate([one.days for one in self._candles.values()]))
-        return [day.astype("datetime64[D]").astype(object) for day in listed]
 
     def _rows_before(self, key: str, on: date) -> int:
         return int(np.searchsorted(self._candles[key].days, _day_number(on)))

@@ -11,18 +11,20 @@ import hashlib
 import ipaddress
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
 from agent.console import tell
-from agent.market.sessions import NSE, from_epoch_ms
+from agent.market.sessions import AUCTION_SINCE, NSE, from_epoch_ms
 from agent.paper import rest_admin, rest_market, rest_orders
 from agent.paper.access import Access
-from agent.paper.clock import LockStep, Paced, monotonic
-from agent.paper.exchange import Exchange
+from agent.paper.clock import LockStep, Paced, Wall, epoch_now, monotonic
+from agent.paper.exchange import BEFORE_OPEN_MS, Exchange
 from agent.paper.hub import Hub
+from agent.paper.laid import DAYS_AHEAD, HISTORY_DAYS_MAX, Laid, anchor_for
 from agent.paper.limits import Limits
 from agent.paper.listings import read_dump
 from agent.paper.market import Market
@@ -48,7 +50,13 @@ class Opening:
     today : date
         The wall's day: the synthetic market begins on the next trading day after it.
     speed : float
-        Virtual seconds a second of the wall; not used in lock-step.
+        Virtual seconds a second of the wall; not used in lock-step nor with `wall_clock`.
+    speed_max : float, optional
+        The bound of a lock-step.
+    wall_clock : bool
+        The market's days are laid on real ones, and time is the time of day.
+    epoch : callable
+        The time of day, epoch ms.
     cash_paise : int
     """
 
@@ -69,6 +77,9 @@ class Opening:
     ready: Path | None = None
     db: Path | None = None
     fresh: bool = False
+    speed_max: float | None = None
+    wall_clock: bool = False
+    epoch: Callable[[], int] = epoch_now
 
 
 def run(opening: Opening) -> None:
@@ -94,13 +105,16 @@ def run(opening: Opening) -> None:
 def open_market(opening: Opening) -> Market:
     """Read or draw the market."""
     dump = read_dump(opening.instruments) if opening.instruments else None
+    first = opening.first
     if opening.candles is not None:
-        source, first = read_candles(opening.candles), opening.first
+        source = read_candles(opening.candles)
+    elif opening.wall_clock:  # the same days whenever it is started
+        source, first = draw_market(opening.seed, first=AUCTION_SINCE), AUCTION_SINCE
     else:
         following = NSE.next_session(opening.today)
         begins = opening.first or (following.on if following else opening.today)
         source, first = draw_market(opening.seed, first=begins), begins
-    return Market(
+    market = Market(
         source,
         seed=opening.seed,
         ticks_per_day=opening.ticks_per_day,
@@ -108,6 +122,24 @@ def open_market(opening: Opening) -> Market:
         last=opening.last,
         dump=dump,
     )
+    if opening.wall_clock and first is None:
+        market.days = _after_history(market.days)
+    return market
+
+
+def _after_history(days: tuple[date, ...]) -> tuple[date, ...]:
+    """Leave the first half of the days, at most `HISTORY_DAYS_MAX`, to the windows of models."""
+    return days[min(len(days) // 2, HISTORY_DAYS_MAX) :]
+
+
+def lay(opening: Opening, market: Market, store: Store) -> Laid:
+    """Lay a market on real days: from the day on which the run in the store began."""
+    now_ms = opening.epoch()
+    kept = store.value("anchor")
+    anchor = date.fromisoformat(kept) if kept else anchor_for(now_ms, BEFORE_OPEN_MS)
+    store.keep("anchor", anchor.isoformat())
+    until = from_epoch_ms(now_ms).date() + timedelta(days=DAYS_AHEAD)
+    return Laid(market, anchor, until)
 
 
 def identity(opening: Opening, market: Market) -> str:
@@ -121,16 +153,25 @@ def identity(opening: Opening, market: Market) -> str:
         market.fingerprint(),
         opening.cash_paise,
         opening.lockstep,
+        *(("wall clock",) if opening.wall_clock else ()),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-def open_exchange(market: Market, store: Store, *, cash_paise: int) -> tuple[Exchange, bool]:
-    """Return an exchange at its beginning or where its file stood, and whether it was resumed."""
+def open_exchange(
+    market: Market | Laid, store: Store, *, cash_paise: int, now_ms: int | None = None
+) -> tuple[Exchange, bool]:
+    """Return an exchange at its beginning or where its file stood, and whether it was resumed.
+
+    Its beginning is the first day's open, or `now_ms`, an instant since twenty minutes before it.
+    """
     exchange = Exchange(market, cash=cash_paise)
     stood = store.instant()
     if stood is None:
-        exchange.start()
+        if now_ms is None:
+            exchange.start()
+        else:
+            exchange.resume(0, now_ms)
         return exchange, False
     day, now_ms = stood
     exchange.resume(day, now_ms)
@@ -148,8 +189,12 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
     access.tokens.update(store.value("tokens") or {})
     hub = Hub(exchange, tells_clock=opening.lockstep)
     service = Service(exchange, access, Limits(), hub, store, ROUTES, _admin_token(opening))
-    if opening.lockstep:
-        service.clock = LockStep(exchange, service.publish, monotonic, hub.release)
+    if opening.wall_clock:
+        service.clock = Wall(exchange, service.publish, opening.epoch)
+    elif opening.lockstep:
+        service.clock = LockStep(
+            exchange, service.publish, monotonic, hub.release, opening.speed_max
+        )
     else:
         service.clock = Paced(exchange, service.publish, opening.speed, monotonic)
     return service
@@ -158,11 +203,18 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
 async def _run(
     opening: Opening, market: Market, store: Store, served: Served, taken: socket.socket
 ) -> None:
-    exchange, resumed = open_exchange(market, store, cash_paise=opening.cash_paise)
+    exchange, resumed = _open(opening, market, store)
     service = assemble(opening, exchange, store)
     service.changed()
     _tell_how(opening, service, served, resumed=resumed)
     await serve(service, taken, served, opening.ready)
+
+
+def _open(opening: Opening, market: Market, store: Store) -> tuple[Exchange, bool]:
+    if not opening.wall_clock:
+        return open_exchange(market, store, cash_paise=opening.cash_paise)
+    laid, now_ms = lay(opening, market, store), opening.epoch()
+    return open_exchange(laid, store, cash_paise=opening.cash_paise, now_ms=now_ms)
 
 
 def _admin_token(opening: Opening) -> str | None:
@@ -186,6 +238,8 @@ def _tell_how(opening: Opening, service: Service, served: Served, *, resumed: bo
     exchange = service.exchange
     market = "synthetic prices under real names" if opening.candles is None else opening.candles
     pace = "in lock-step" if opening.lockstep else f"at {opening.speed:g} times the wall clock"
+    if opening.wall_clock:
+        pace = "by the clock on the wall"
     days = exchange.market.days
     tell(f"paper exchange: {market}; {len(exchange.boards)} instruments, {days[0]} to {days[-1]}")
     begins = "goes on where it stood, at" if resumed else "begins at"
