@@ -58,10 +58,21 @@ def predicted(text: str, candles: CandleArrays) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_version(folder: Path, *, seed: int = 1, rounds: int = 6, **said: Any) -> Path:
-    """Write a version's folder; keyword arguments go into `version.json`."""
+def write_version(
+    folder: Path,
+    *,
+    seed: int = 1,
+    rounds: int = 6,
+    golden: CandleArrays | None = None,
+    broken: bool = False,
+    **said: Any,
+) -> Path:
+    """Write a version's folder, whole or not at all; further arguments go into `version.json`.
+
+    `golden` are the candles of its golden request; a `broken` one expects another answer to it.
+    """
     text = booster_text(seed, rounds)
-    golden = walk(WINDOW, 99)
+    golden = walk(WINDOW, 99) if golden is None else golden
     document = {
         "name": "tiny", "interval": "day", "window": WINDOW, "features": manifest(),
         "features_sha256": features_sha256(), "classes": ["FLAT", "LONG", "SHORT"],
@@ -73,15 +84,41 @@ def write_version(folder: Path, *, seed: int = 1, rounds: int = 6, **said: Any) 
         "allowed": "none", "universe": [], "context": [], "seed": seed,
         "data": {"fingerprint": "d" * 64}, "trained_through": "2020-01-01",
     } | said  # fmt: skip
-    folder.mkdir(parents=True)
-    (folder / "model.txt").write_text(text)
-    (folder / "policy.toml").write_text(POLICY)
-    (folder / "version.json").write_text(json.dumps(document))
     expected = predicted(text, golden)
-    (folder / "golden.json").write_text(
-        json.dumps({"request": request(golden), "expected": expected})
-    )
-    (folder / "reference.json").write_text("{}")
+    if broken:
+        expected["p_long"] += 0.5
+    texts = {
+        "model.txt": text,
+        "policy.toml": POLICY,
+        "version.json": json.dumps(document),
+        "golden.json": json.dumps({"request": request(golden), "expected": expected}),
+        "reference.json": "{}",
+    }
+    passing = folder.with_name(f".{folder.name}.tmp")
+    passing.mkdir(parents=True)
+    for name, content in texts.items():
+        (passing / name).write_text(content)
+    passing.rename(folder)
+    return folder
+
+
+def write_intraday(
+    serving: Path, name: str = "minutes", versions: int = 2, window: int = 75, **said: Any
+) -> Path:
+    """Write a second model, of 5-minute candles and another window, and its plan."""
+    folder = serving / name
+    golden = walk(window, 98, step_ms=300_000, a_day=75)
+    for number in range(1, versions + 1):
+        write_version(
+            folder / "versions" / str(number),
+            seed=number + 1,
+            golden=golden,
+            name=name,
+            interval="5minute",
+            window=window,
+            valid_for_s=900,
+        )
+    write_plan(folder, **said)
     return folder
 
 
