@@ -68,6 +68,11 @@ class Settings:
         """The settings of the live agent."""
         return cast("AgentSettings", self.sections["agent"])
 
+    @property
+    def pipeline(self) -> PipelineSettings:
+        """What the scheduled flows work on."""
+        return cast("PipelineSettings", self.sections["pipeline"])
+
     def environment(self, *names: str, defaults: bool = False) -> dict[str, str]:
         """Return what is set under these keys or sections as variables, secrets in the clear.
 

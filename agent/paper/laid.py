@@ -19,7 +19,7 @@ from agent.market.instruments import Instrument
 from agent.market.sessions import IST, NSE, Calendar, Session, epoch_ms, from_epoch_ms
 from agent.paper.market import Candle, Market, Tape
 
-HISTORY_DAYS_MAX: Final = 250  # more than any model's window
+DAYS_MAX: Final = 250  # about a year: more than any model's window
 DAYS_AHEAD: Final = 400  # calendar days; a restart reckons them anew
 
 
@@ -57,7 +57,7 @@ class Laid:
         self._played_on = {on: played[n % len(played)] for n, on in enumerate(self.days)}
         before = [day for day in market.candle_days() if day < played[0]]
         at = anchor
-        for day in reversed(before[-HISTORY_DAYS_MAX:]):
+        for day in reversed(before[-DAYS_MAX:]):
             session = calendar.previous_session(at)
             if session is None:
                 break

@@ -19,12 +19,13 @@ from typing import Final
 
 from agent.console import tell
 from agent.market.sessions import AUCTION_SINCE, NSE, from_epoch_ms
-from agent.paper import rest_admin, rest_market, rest_orders
+from agent.paper import rest_admin, rest_faults, rest_market, rest_orders
 from agent.paper.access import Access
 from agent.paper.clock import LockStep, Paced, Wall, epoch_now, monotonic
 from agent.paper.exchange import BEFORE_OPEN_MS, Exchange
+from agent.paper.faults import Faults
 from agent.paper.hub import Hub
-from agent.paper.laid import DAYS_AHEAD, HISTORY_DAYS_MAX, Laid, anchor_for
+from agent.paper.laid import DAYS_AHEAD, DAYS_MAX, Laid, anchor_for
 from agent.paper.limits import Limits
 from agent.paper.listings import read_dump
 from agent.paper.market import Market
@@ -34,7 +35,7 @@ from agent.paper.source import read_candles
 from agent.paper.store import Store
 from agent.paper.synthetic import draw_market
 
-ROUTES: Final = rest_orders.ROUTES + rest_market.ROUTES + rest_admin.ROUTES
+ROUTES: Final = rest_orders.ROUTES + rest_market.ROUTES + rest_admin.ROUTES + rest_faults.ROUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,13 @@ def open_market(opening: Opening) -> Market:
         dump=dump,
     )
     if opening.wall_clock and first is None:
-        market.days = _after_history(market.days)
+        market.days = _latest(market.days)
     return market
 
 
-def _after_history(days: tuple[date, ...]) -> tuple[date, ...]:
-    """Leave the first half of the days, at most `HISTORY_DAYS_MAX`, to the windows of models."""
-    return days[min(len(days) // 2, HISTORY_DAYS_MAX) :]
+def _latest(days: tuple[date, ...]) -> tuple[date, ...]:
+    """Return the second half of the days, at most `DAYS_MAX`: the others fill models' windows."""
+    return days[max(len(days) // 2, len(days) - DAYS_MAX) :]
 
 
 def lay(opening: Opening, market: Market, store: Store) -> Laid:
@@ -188,7 +189,18 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
     access = Access(strict=opening.strict_login)
     access.tokens.update(store.value("tokens") or {})
     hub = Hub(exchange, tells_clock=opening.lockstep)
-    service = Service(exchange, access, Limits(), hub, store, ROUTES, _admin_token(opening))
+    kept = store.value("faults")
+    service = Service(
+        exchange,
+        access,
+        Limits(),
+        hub,
+        store,
+        ROUTES,
+        _admin_token(opening),
+        Faults.restored(kept) if kept else Faults(opening.seed),
+        1.0 if opening.lockstep else opening.speed,
+    )
     if opening.wall_clock:
         service.clock = Wall(exchange, service.publish, opening.epoch)
     elif opening.lockstep:

@@ -23,6 +23,13 @@ def up(
     without: Annotated[
         str, typer.Option(help="Parts to leave out, commas between: agent,paper.")
     ] = "",
+    paper_clock: Annotated[
+        str,
+        typer.Option(
+            help="wall: the paper exchange trades in NSE's hours; exchange: at any hour, one day "
+            "in minutes. [default: stack.paper_clock]"
+        ),
+    ] = "",
     home: Annotated[Path, typer.Option(help="Folder of all state.")] = DEFAULT_HOME,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document at the end.")
@@ -44,7 +51,9 @@ def up(
     from flows.stack.up import run
 
     left_out = [part.strip() for part in without.split(",") if part.strip()]
-    given = read_settings(opened.root, {"stack.without": left_out} if left_out else {})
+    options: dict[str, Any] = {"stack.without": left_out} if left_out else {}
+    options |= {"stack.paper_clock": paper_clock} if paper_clock else {}
+    given = read_settings(opened.root, options)
     document = run(opened, stack(opened, given))
     emit(document, as_json=as_json, human=lambda: _draw(document))
     if not document["orderly"]:

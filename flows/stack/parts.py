@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from agent.errors import SettingRefused
+from flows.data.store import CandleStore
 from flows.home import Home, process_environment, tracking_uri
 from flows.settings import Settings
 from flows.stack.part import Part
@@ -19,6 +20,7 @@ from flows.stack.settings import StackSettings
 HOST = "127.0.0.1"
 POOL = "ratchet"
 WARDEN = "warden"
+SYNTHETIC = "synthetic"
 RELEASED = "bento.json"  # what a release leaves under HOME/serving (flows/deploy.py)
 BROKER_SECRETS = (
     "secrets.kite_api_key",
@@ -145,12 +147,12 @@ def _pipeline(home: Home, given: Settings, *, own_prefect: bool) -> list[Part]:
 def _trading(home: Home, given: Settings) -> list[Part]:
     settings, root = given.stack, ("--home", str(home.root))
     serve, paper, control = settings.serve_port, settings.paper_port, given.agent.control.port
-    candles = ("--candles", settings.paper_candles) if settings.paper_candles else ()
     workers = ("--workers", str(settings.serve_workers))
-    pace = ("--lockstep",) if settings.paper_lockstep else ("--speed", f"{settings.paper_speed:g}")
-    drawn = (*pace, "--seed", str(settings.paper_seed))
+    in_step = settings.paper_clock == "exchange"
+    bound = ("--lockstep", "--speed-max", f"{settings.paper_speed:g}")
+    drawn = (*(bound if in_step else ("--wall-clock",)), "--seed", str(settings.paper_seed))
     mode: tuple[str, ...] = ("--live",) if settings.live else ()
-    if settings.paper_lockstep and not settings.live:
+    if in_step and not settings.live:
         mode = ("--clock", "exchange")
     return [
         Part(
@@ -164,7 +166,7 @@ def _trading(home: Home, given: Settings) -> list[Part]:
         ),
         Part(
             "paper",
-            _module("agent", "paper", *root, "--port", str(paper), *candles, *drawn),
+            _module("agent", "paper", *root, "--port", str(paper), *_candles(home, given), *drawn),
             probe=Probe(paper, "/_paper/clock"),
             address=f"http://{HOST}:{paper}",
             stage=1,
@@ -178,6 +180,18 @@ def _trading(home: Home, given: Settings) -> list[Part]:
             extra={**given.environment(*BROKER_SECRETS), **_where(settings)},
         ),
     ]
+
+
+def _candles(home: Home, given: Settings) -> tuple[str, ...]:
+    """Return what the paper exchange replays: what the model knows, if we can tell what that is."""
+    chosen = given.stack.paper_candles
+    if chosen is None:
+        store = CandleStore(home)
+        stored, own = store.datasets(), given.pipeline.dataset
+        if own not in stored and len(stored) != 1:
+            return ()
+        chosen = str(store.folder(own if own in stored else stored[0]))
+    return () if chosen == SYNTHETIC else ("--candles", chosen)
 
 
 def _where(settings: StackSettings) -> dict[str, str]:

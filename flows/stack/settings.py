@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -34,15 +34,18 @@ class StackSettings(BaseModel):
     )
     paper_candles: str | None = Field(
         None,
-        description="Candle file, folder or glob of the paper exchange; unset: synthetic prices.",
+        description="Candle file, folder or glob of the paper exchange, or `synthetic`; unset: "
+        "the dataset of [pipeline] or the only one that is stored, else synthetic prices.",
+    )
+    paper_clock: Literal["wall", "exchange"] = Field(
+        "wall",
+        description="wall: the candles are played on today, at the time of day, in NSE's hours; "
+        "exchange: one day after the other at any hour, the agent in step with it.",
     )
     paper_speed: Annotated[float, Field(gt=0, le=100_000)] = Field(
-        1.0, description="Virtual seconds of the paper exchange in a second of the wall."
-    )
-    paper_lockstep: bool = Field(
-        False,
-        description="The paper exchange and the agent go through its data as fast as they can, "
-        "reproducibly; else both go by the clock on the wall.",
+        60.0,
+        description="With paper_clock = exchange: at most so many virtual seconds in a second "
+        "of the wall; 60 is a day in six minutes.",
     )
     paper_seed: Annotated[int, Field(ge=0)] = Field(
         1, description="Draws the paper exchange's paths, depth and synthetic prices."

@@ -69,6 +69,46 @@ def test_what_is_left_out_is_not_waited_for(
     assert not set(of.ports.values()) & missing
 
 
+def command(of: Stack, name: str) -> tuple[str, ...]:
+    return next(part for part in of.parts if part.name == name).command
+
+
+def test_the_exchange_and_the_agent_go_by_one_clock(home: Path) -> None:
+    wall = made(home)
+    assert "--wall-clock" in command(wall, "paper")
+    assert "--clock" not in command(wall, "agent")
+    own = made(home, {"stack.paper_clock": "exchange", "stack.paper_speed": 30})
+    assert command(own, "paper")[-5:-2] == ("--lockstep", "--speed-max", "30")
+    assert command(own, "agent")[-2:] == ("--clock", "exchange")
+    live = made(home, {"stack.paper_clock": "exchange", "stack.live": True})
+    assert command(live, "agent")[-1] == "--live"
+
+
+#  id, datasets stored, settings, what the exchange replays
+REPLAYED = [
+    ("nothing stored", [], {}, None),
+    ("the only one", ["sample"], {}, "sample"),
+    ("the pipeline's", ["kite", "sample"], {}, "kite"),
+    ("neither", ["one", "two"], {}, None),
+    ("chosen", ["sample"], {"stack.paper_candles": "own.csv"}, "own.csv"),
+    ("synthetic", ["sample"], {"stack.paper_candles": "synthetic"}, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("stored", "options", "replayed"), [r[1:] for r in REPLAYED], ids=[r[0] for r in REPLAYED]
+)
+def test_the_exchange_replays_what_the_model_knows(
+    home: Path, stored: list[str], options: dict[str, Any], replayed: str | None
+) -> None:
+    for name in stored:
+        (home / "candles" / name).mkdir(parents=True)
+        (home / "candles" / name / "dataset.json").write_text("{}")
+    given = command(made(home, options), "paper")
+    found = given[given.index("--candles") + 1] if "--candles" in given else None
+    assert (found and Path(found).name) == replayed
+
+
 def test_servers_that_others_run_are_used_and_told(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
