@@ -10,6 +10,7 @@ VERBS: tuple[str, ...] = (
     "halt",
     "login",
     "paper",
+    "pnl",
     "positions",
     "replay",
     "resume",

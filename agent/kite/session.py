@@ -10,7 +10,6 @@ A leaf: imports nothing of the agent but its errors. Secrets are never printed.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from agent.errors import SettingRefused
+from agent.private_file import write_private
 
 IST: Final = ZoneInfo("Asia/Kolkata")
 TOKEN_DIES: Final = time(6, 0)
@@ -64,7 +64,6 @@ def login_url(api_key: str) -> str:
 def save(home: Path, session: Session) -> Path:
     """Write the token file, readable by its owner alone; an old one is replaced at once."""
     path = token_file(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
     dies = None if session.dies_at is None else session.dies_at.isoformat()
     text = json.dumps(
         {
@@ -74,13 +73,7 @@ def save(home: Path, session: Session) -> Path:
             "dies_at": dies,
         }
     )
-    part = path.with_suffix(".part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(path)
+    write_private(path, text)
     return path
 
 

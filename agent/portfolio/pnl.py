@@ -335,12 +335,13 @@ def with_position(portfolio: Portfolio, slot: Slot, position: Position | None) -
         unrealised -= old.unrealised
         guarded -= old.guarded
         exit_charges -= exit_cost(old, portfolio.on)
-        del positions[slot]
-    if position is not None:
+    if position is None:
+        positions.pop(slot, None)
+    else:
         unrealised += position.unrealised
         guarded += position.guarded
         exit_charges += exit_cost(position, portfolio.on)
-        positions[slot] = position
+        positions[slot] = position  # in its old place: a new mark is no new order of things
     return replace(
         portfolio,
         positions=positions,

@@ -6,47 +6,15 @@ shell's business; this takes its text.
 
 from __future__ import annotations
 
-import csv
-
-from agent.errors import SettingRefused
+from agent.market.by_symbol import parse_by_symbol
 
 
 def parse_sectors(text: str, *, source: str = "sectors") -> dict[str, str]:
-    """Return sector by instrument key from CSV text with a header.
-
-    Parameters
-    ----------
-    text : str
-        Columns `symbol` and `sector` in any order, others ignored. A symbol without an exchange
-        is of NSE. A symbol may come twice only with the same sector.
-    source : str
-        The file's name, for the message.
+    """Return sector by instrument key from CSV text with a header, `symbol` and `sector`.
 
     Raises
     ------
     SettingRefused
-        If a column is missing, a cell empty or a symbol has two sectors; with the line.
+        As `parse_by_symbol`: a column is missing, a cell empty or a symbol has two sectors.
     """
-    rows = csv.DictReader(text.splitlines())
-    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
-    if not {"symbol", "sector"} <= set(columns):
-        raise SettingRefused(
-            f"{source} line 1",
-            given=", ".join(rows.fieldnames or ()) or "nothing",
-            allowed="a header with symbol and sector",
-            fix="write the header as the first line",
-        )
-    sectors: dict[str, str] = {}
-    for row in rows:
-        symbol = (row[columns["symbol"]] or "").strip()
-        sector = (row[columns["sector"]] or "").strip()
-        key = symbol if ":" in symbol else f"NSE:{symbol}"
-        if not symbol or not sector or sectors.get(key, sector) != sector:
-            raise SettingRefused(
-                f"{source} line {rows.line_num}",
-                given=f"{symbol!r}, {sector!r}",
-                allowed="one sector for each symbol",
-                fix="fill or remove the line",
-            )
-        sectors[key] = sector
-    return sectors
+    return parse_by_symbol(text, "sector", source=source)

@@ -22,6 +22,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from agent.errors import EnvironmentRefused
+from agent.private_file import write_private
 from agent.shell.inbox import Item, Word
 
 VERBS: Final = ("halt", "resume", "flatten", "no_new", "reduce_only")
@@ -61,7 +62,8 @@ class Control:
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self._file = control_file(home)
-        _write_private(self._file, {"port": self.port, "token": self._token, "pid": os.getpid()})
+        told = {"port": self.port, "token": self._token, "pid": os.getpid()}
+        write_private(self._file, json.dumps(told))
         threading.Thread(target=self._server.serve_forever, name="control", daemon=True).start()
 
     def stop(self) -> None:
@@ -153,13 +155,3 @@ def _handler(token: str, inbox: SimpleQueue[Item], reads: Reads) -> type[BaseHTT
             del format, args
 
     return Handler
-
-
-def _write_private(path: Path, document: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        json.dump(document, out)
-    part.replace(path)

@@ -21,7 +21,7 @@ def read_trades(home: Path, day: str | None, limit: int) -> list[dict[str, Any]]
         If there is no journal, or the day is none.
     """
     on = _day(day).isoformat() if day else None
-    rows = _rows(
+    rows = read_rows(
         home,
         "select number, day, key, side, shares, open_shares, entered_paise, left_paise, "
         "opened_ms, closed_ms, reason, agent, version, variant, gross_paise, charges_paise, "
@@ -44,7 +44,7 @@ def read_refusals(home: Path, day: str | None, limit: int) -> list[dict[str, Any
     if day:
         on = datetime.combine(_day(day), datetime.min.time(), tzinfo=IST)
         since, until = epoch_ms(on), epoch_ms(on + timedelta(days=1))
-    rows = _rows(
+    rows = read_rows(
         home,
         "select at_ms, key, words from notes where kind = 'refused' and at_ms >= ? and at_ms < ? "
         "order by seq desc limit ?",
@@ -94,7 +94,14 @@ def _day(text: str) -> date:
         ) from None
 
 
-def _rows(home: Path, query: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+def read_rows(home: Path, query: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+    """Return the rows of a query over a home's journal, which is opened for reading alone.
+
+    Raises
+    ------
+    EnvironmentRefused
+        If there is no journal, or it cannot be read.
+    """
     path = home / "agent" / "journal.db"
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
