@@ -2,7 +2,9 @@
 
 Frames of an instant: one binary frame with every subscribed packet, then order updates, then the
 clock. A connection that does not keep up loses its oldest tick frames, as at the broker; text is
-never dropped. A heartbeat goes out when nothing else did for a while, in wall time.
+never dropped. A heartbeat goes out when nothing else did for a while, in wall time. What a fault
+does to a frame or an update is done here, to each connection apart; the clock frames of lock-step
+are not the broker's and always come.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 from agent.paper.board import Board
 from agent.paper.exchange import Exchange, Instant
+from agent.paper.faults import Asked, Faults, Strike
+from agent.paper.source import DAY_MS
 from agent.paper.wire import HEARTBEAT, MODES, Mode, frame, packet
 
 HEARTBEAT_S: Final = 1.0
@@ -35,6 +39,9 @@ class Connection:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     client: str | None = None
     dropped: int = 0
+    broken: bool = False  # by a fault: the socket is to be reset
+    held: bytes | None = None  # a frame that comes after the next one
+    late: list[tuple[int, str]] = field(default_factory=list)  # updates and when they come
 
     def put(self, piece: Frame) -> None:
         """Queue a frame; beyond the bound the oldest tick frame goes."""
@@ -49,13 +56,20 @@ class Connection:
 
     async def take(self) -> Frame:
         """Return the next frame, or a heartbeat after a silence."""
-        while not self.queue:
+        while not self.queue and not self.broken:
             self.ready.clear()
             try:
                 await asyncio.wait_for(self.ready.wait(), HEARTBEAT_S)
             except TimeoutError:
                 return HEARTBEAT
+        if self.broken:
+            raise ConnectionResetError
         return self.queue.popleft()
+
+    def reset(self) -> None:
+        """Let the socket break under whoever reads it."""
+        self.broken = True
+        self.ready.set()
 
 
 class Hub:
@@ -70,6 +84,8 @@ class Hub:
 
     def __init__(self, exchange: Exchange, *, tells_clock: bool) -> None:
         self._exchange = exchange
+        self.faults = Faults()
+        self.lockstep = tells_clock
         self.tells_clock = tells_clock
         self.connections: list[Connection] = []
         self._opened = 0
@@ -126,9 +142,9 @@ class Hub:
         if not self.connections:
             return
         packets: dict[tuple[int, Mode], bytes] = {}
-        updates = [_text("order", update) for update in instant.notes.updates]
+        silent = self.silent()
         clock = ""
-        if self.tells_clock:
+        if self.tells_clock and (self.lockstep or not silent):
             clock = _text("paper_clock", {"now": instant.now_ms, "last": instant.last})
         for connection in self.connections:
             bodies = [
@@ -136,18 +152,87 @@ class Hub:
                 for board in instant.ticked
                 if board.instrument.token in connection.modes
             ]
-            if bodies:
-                connection.put(frame(bodies))
-            for update in updates:
-                connection.put(update)
+            if bodies and not silent:
+                self._send_ticks(connection, frame(bodies))
+            self._send_updates(connection, instant.notes.updates, silent=silent)
             if clock:
                 connection.put(clock)
+
+    def tell(self, updates: list[dict[str, Any]]) -> None:
+        """Queue the order updates of a request."""
+        silent = self.silent()
+        for connection in self.connections:
+            self._send_updates(connection, updates, silent=silent)
+
+    def silent(self) -> bool:
+        """Tell whether a fault lets nothing out, heartbeats neither."""
+        return self._standing("ticker_silent") or (self.lockstep and self._standing("outage"))
+
+    def refuses(self) -> bool:
+        """Tell whether a fault lets nobody connect: time would stand still in lock-step."""
+        return not self.lockstep and self._standing("outage")
+
+    def skew_ms(self) -> int:
+        """Return how far the broker's clock is off."""
+        exchange = self._exchange
+        found = self.faults.standing("clock_skew", Asked(), exchange.now_ms, exchange.day)
+        return 0 if found is None else int(found.own("skew_ms"))
+
+    def drop_all(self) -> None:
+        """Break every connection."""
+        for connection in self.connections:
+            connection.reset()
+
+    def _send_ticks(self, connection: Connection, ticks: bytes) -> None:
+        strike = self._strike("frame", Asked())
+        kind = "" if strike is None else strike.fault.kind
+        if kind == "frames_reordered" and connection.held is None:
+            connection.held = ticks
+            return
+        connection.put(ticks[: len(ticks) // 2] if kind == "frames_corrupt" else ticks)
+        if kind == "frames_doubled":
+            connection.put(ticks)
+        if connection.held is not None:
+            connection.put(connection.held)
+            connection.held = None
+
+    def _send_updates(
+        self, connection: Connection, updates: list[dict[str, Any]], *, silent: bool
+    ) -> None:
+        now = self._exchange.now_ms
+        for update in updates:
+            text = _text("order", update)
+            key = f"{update['exchange']}:{update['tradingsymbol']}"
+            strike = self._strike("update", Asked(symbol=key, tag=update["tag"] or ""))
+            kind = "" if strike is None else strike.fault.kind
+            if strike is not None and kind == "updates_reordered":
+                connection.late.append((now + strike.within("delay_ms"), text))
+            elif kind != "updates_lost" and not silent:
+                for _ in range(2 if kind == "updates_doubled" else 1):
+                    connection.put(text)
+        if connection.late:
+            for due, text in connection.late:
+                if due <= now and not silent:
+                    connection.put(text)
+            connection.late = [one for one in connection.late if one[0] > now]
+
+    def _strike(self, stage: Literal["update", "frame", "ticker"], asked: Asked) -> Strike | None:
+        if not self.faults.armed:
+            return None
+        return self.faults.strike(stage, asked, self._exchange.now_ms, self._exchange.day)
+
+    def _standing(self, kind: str) -> bool:
+        if not self.faults.armed:
+            return False
+        exchange = self._exchange
+        return self.faults.standing(kind, Asked(), exchange.now_ms, exchange.day) is not None
 
     def _packet(self, board: Board, mode: Mode, made: dict[tuple[int, Mode], bytes]) -> bytes:
         at = (board.instrument.token, mode)
         body = made.get(at)
         if body is None:
-            body = made[at] = packet(board.seen(self._exchange.now_ms), mode)
+            told_ms = self._exchange.now_ms + (self.skew_ms() if self.faults.armed else 0)
+            body = made[at] = packet(board.seen(told_ms), mode)
         return body
 
     def _subscribe(self, connection: Connection, tokens: list[int]) -> None:
@@ -178,11 +263,19 @@ class Hub:
             if token in connection.modes
             and (board := self._exchange.by_token.get(token)) is not None
         ]
-        if boards:
+        if boards and not self.silent():
             made: dict[tuple[int, Mode], bytes] = {}
+            tell = self._stale if self._standing("stale_first_tick") else self._packet
             connection.put(
-                frame(self._packet(b, connection.modes[b.instrument.token], made) for b in boards)
+                frame(tell(b, connection.modes[b.instrument.token], made) for b in boards)
             )
+
+    def _stale(self, board: Board, mode: Mode, made: dict[tuple[int, Mode], bytes]) -> bytes:
+        """Return what was last seen of an instrument yesterday."""
+        del made
+        before = board.seen(self._exchange.now_ms - DAY_MS)
+        last = board.previous_close
+        return packet(replace(before, last=last, last_trade_s=before.exchange_s), mode)
 
 
 def _text(kind: str, data: Any) -> str:

@@ -11,25 +11,31 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from agent.console import tell
 from agent.errors import EnvironmentRefused
-from agent.paper.hub import Connection
+from agent.paper.answers import Answer, Request, refusal
+from agent.paper.hub import Connection, Hub
 from agent.paper.refusals import RequestRefused
-from agent.paper.service import Answer, Request, Service, refusal
+from agent.paper.service import Service
+from agent.paper.wire import HEARTBEAT
 
 BODY_BYTES_MAX: Final = 1_000_000
 KEEP_ALIVE_S: Final = 3_600  # a client's pooled connection must not be closed under its next call
 STOP_S: Final = 1
 POLL_S: Final = 0.005
+OPEN: Final[dict[Any, asyncio.Transport]] = {}  # by peer: as many as uvicorn holds itself
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -52,6 +58,7 @@ class Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _body(receive)
+        answer: Answer
         if body is None:
             answer = refusal(RequestRefused("Request too large", "InputException", 413))
         else:
@@ -65,6 +72,11 @@ class Application:
                     body,
                 )
             )  # fmt: skip
+        if answer.hold_s:
+            await asyncio.sleep(answer.hold_s)
+        if answer.abort:
+            _reset(scope)
+            return
         await send(
             {
                 "type": "http.response.start",
@@ -75,11 +87,14 @@ class Application:
         await send({"type": "http.response.body", "body": answer.body})
 
     def _headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
+        told_s = time.time() + self._service.hub.skew_ms() / 1000  # the broker's clock is the wall
         headers = [
-            (b"content-type", answer.content_type.encode()),
             (b"content-length", str(len(answer.body)).encode()),
+            (b"date", formatdate(told_s, usegmt=True).encode()),
             (b"x-paper-time", str(self._service.exchange.now_ms).encode()),
         ]
+        if answer.content_type:
+            headers.append((b"content-type", answer.content_type.encode()))
         if answer.location:
             headers.append((b"location", answer.location.encode()))
         return headers
@@ -90,12 +105,15 @@ class Application:
         key, token = (query.get(name, [""])[0] for name in ("api_key", "access_token"))
         service = self._service
         allowed = service.access.allows(key, token, service.clock.now_ms())
+        if service.hub.refuses():
+            _reset(scope)
+            return
         connection = service.hub.open() if allowed and scope["path"] == "/" else None
         if connection is None:
             await send({"type": "websocket.close", "code": 1008})  # before accepting: HTTP 403
             return
         await send({"type": "websocket.accept"})
-        sender = asyncio.create_task(_pump(connection, send))
+        sender = asyncio.create_task(_pump(connection, send, service.hub, scope))
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 if message.get("text"):
@@ -103,6 +121,7 @@ class Application:
         finally:
             sender.cancel()
             service.hub.close(connection)
+            OPEN.pop(tuple(scope["client"] or ()), None)
             if connection.client is not None:
                 why = "its ticker connection closed"
                 self._later(service.clock.drop(connection.client, why))
@@ -126,10 +145,23 @@ async def _body(receive: Receive) -> bytes | None:
             return body
 
 
-async def _pump(connection: Connection, send: Send) -> None:
+def _reset(scope: Scope) -> None:
+    """Break the connection of a request or a ticker, as a network does."""
+    transport = OPEN.get(tuple(scope["client"] or ()))
+    if transport is not None:
+        transport.abort()
+
+
+async def _pump(connection: Connection, send: Send, hub: Hub, scope: Scope) -> None:
     with suppress(OSError, RuntimeError):  # the connection went away under a frame
         while True:
-            piece = await connection.take()
+            try:
+                piece = await connection.take()
+            except ConnectionResetError:
+                _reset(scope)
+                return
+            if piece is HEARTBEAT and hub.silent():
+                continue
             if isinstance(piece, bytes):
                 await send({"type": "websocket.send", "bytes": piece})
             else:
@@ -184,6 +216,18 @@ class Served:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class _Http(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's protocol; a fault may want to break its connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        OPEN[transport.get_extra_info("peername")] = transport
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        OPEN.pop(self.transport.get_extra_info("peername"), None)
+        super().connection_lost(exc)
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling: a stop asked for is a clean exit."""
 
@@ -202,10 +246,12 @@ async def serve(service: Service, taken: socket.socket, served: Served, ready: P
     """Serve until SIGTERM or SIGINT; the ready file is written once calls are answered."""
     config = uvicorn.Config(
         Application(service),
+        http=_Http,
         lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
+        date_header=False,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -1,4 +1,4 @@
-"""One request in, one answer out: routing, sessions, limits, envelopes. No sockets here.
+"""What answers a request: routing, sessions, limits, faults. No sockets here.
 
 A route is a line of data; handlers return the `data` of the broker's envelope or a finished
 `Answer`. Refusals become the broker's error documents at this one place.
@@ -6,94 +6,24 @@ A route is a line of data; handlers return the `data` of the broker's envelope o
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Final
-from urllib.parse import parse_qsl
+from typing import Final
 
 from agent.errors import Broken, RatchetError
+from agent.paper import acts, edge
 from agent.paper.access import Access
+from agent.paper.answers import Answer, Request, Route, document, envelope, refusal
 from agent.paper.clock import Clock
 from agent.paper.exchange import Exchange, Instant
+from agent.paper.faults import Asked, Faults
 from agent.paper.hub import Hub
 from agent.paper.limits import Limits
 from agent.paper.refusals import RequestRefused, bad_input, no_permission, not_found
 from agent.paper.store import Store
 
-JSON: Final = "application/json"
 ADMIN_PREFIX: Final = "_paper"
 
-
-@dataclass(frozen=True)
-class Request:
-    """What came in; header names in lower case."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @cached_property
-    def params(self) -> dict[str, str]:
-        """Query and form fields; the last of a repeated one counts."""
-        text = self.query
-        if self.body and not self.is_json:
-            text = f"{text}&{self.body.decode('utf-8', 'replace')}"
-        return dict(parse_qsl(text, keep_blank_values=True))
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the body says that it is JSON."""
-        return JSON in self.headers.get("content-type", "")
-
-    def many(self, name: str) -> list[str]:
-        """Return every value of a repeated query field."""
-        return [value for key, value in parse_qsl(self.query) if key == name]
-
-    def document(self) -> Any:
-        """Return the JSON body; None for an empty one.
-
-        Raises
-        ------
-        RequestRefused
-            If it is no JSON.
-        """
-        if not self.body:
-            return None
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            raise bad_input("Could not parse the JSON body.") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes out."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = JSON
-    location: str = ""
-
-
-Handler = Callable[["Service", Request, tuple[str, ...]], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A path and who answers it; `{}` stands for one part, handed to the handler.
-
-    `limit` names the budget that a call counts against; `open` routes need no session.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    limit: str = "other"
-    open: bool = False
+__all__ = ["Answer", "Request", "Route", "Service", "document", "envelope", "refusal"]
 
 
 @dataclass
@@ -107,6 +37,8 @@ class Service:
     store: Store
     routes: tuple[Route, ...]
     admin_token: str | None = None
+    faults: Faults = field(default_factory=Faults)
+    speed: float = 1.0  # virtual seconds a second of the wall, as far as answers are slow
     clock: Clock = field(init=False)  # it publishes through the service
     _day: int = field(init=False, default=-1)
 
@@ -117,6 +49,7 @@ class Service:
             parts = tuple(route.path.strip("/").split("/"))
             self._table.setdefault((route.method, len(parts)), []).append((parts, route))
             self._paths.add((len(parts), parts[0]))
+        self.hub.faults = self.faults
 
     async def answer(self, request: Request) -> Answer:
         """Answer a request; whatever is refused is answered, too."""
@@ -125,24 +58,33 @@ class Service:
             now = self.clock.now_ms()
             if request.path.startswith(f"/{ADMIN_PREFIX}/"):
                 self._check_admin(request)
-            else:
-                if not route.open:
-                    self.access.check_header(request.headers.get("authorization", ""), now)
-                self.limits.count(route.limit, now)
-            result = route.handler(self, request, parts)
-            if isinstance(result, Awaitable):
-                result = await result
+                return await edge.carried_out(self, route, request, parts)
+            if not route.open:
+                self.access.check_header(request.headers.get("authorization", ""), now)
+            self.limits.count(route.limit, now)
+            return await edge.answered(self, route, request, parts)
         except RequestRefused as refused:
             return refusal(refused)
         except Broken:
             raise
         except RatchetError as fault:
             return refusal(bad_input(str(fault)))
-        return result if isinstance(result, Answer) else envelope(result)
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """What a fault may name: the operations of the broker's own routes."""
+        own = [route for route in self.routes if not route.path.startswith(f"/{ADMIN_PREFIX}/")]
+        return tuple(dict.fromkeys(edge.operation_of(route) for route in own))
+
+    def keep_faults(self) -> None:
+        """Keep what is armed and how often it has struck, so that a restart changes nothing."""
+        self.store.keep("faults", self.faults.kept())
 
     def changed(self) -> None:
         """Keep what a request has done, and let the clock look at its timers."""
-        self._keep(self.exchange.instant())
+        instant = self.exchange.instant()
+        self._keep(instant)
+        self.hub.tell(instant.notes.updates)
         self.clock.scheduled()
 
     def publish(self, instant: Instant) -> None:
@@ -155,11 +97,24 @@ class Service:
         if exchange.day != self._day:
             self.store.forget_positions(exchange.books)
             self._day = exchange.day
+            acts.schedule_day(self)
         self.store.save(
             (exchange.day, instant.now_ms), exchange.on.isoformat(), instant.notes, exchange.books
         )
         if instant.last:
             self.store.finish()
+        if self.faults.armed:
+            self._heed(instant)
+
+    def _heed(self, instant: Instant) -> None:
+        """Let the events of an instant open the windows of the faults that wait for them."""
+        records = self.exchange.desk.records
+        for event in instant.notes.events:
+            record = records.get(event["order_id"])
+            tag = (record.tag if record else None) or ""
+            asked = Asked(symbol=event["symbol"], tag=tag)
+            for strike in self.faults.saw(event["kind"], asked, instant.now_ms):
+                acts.due(self, strike.number, strike.fault.after_ms)
 
     def _find(self, request: Request) -> tuple[Route, tuple[str, ...]]:
         parts = tuple(request.path.strip("/").split("/"))
@@ -188,24 +143,3 @@ class Service:
         given = request.headers.get("authorization", "")
         if given != f"Bearer {self.admin_token}":
             raise no_permission("Authorization: Bearer ADMIN_TOKEN is needed")
-
-
-def envelope(data: Any) -> Answer:
-    """Return the broker's envelope of a success."""
-    return document({"status": "success", "data": data})
-
-
-def document(content: Any) -> Answer:
-    """Return a bare JSON document."""
-    return Answer(json.dumps(content, separators=(",", ":"), allow_nan=False).encode())
-
-
-def refusal(refused: RequestRefused) -> Answer:
-    """Return the broker's error document."""
-    content = {
-        "status": "error",
-        "message": refused.message,
-        "data": None,
-        "error_type": refused.error_type,
-    }
-    return Answer(json.dumps(content).encode(), refused.status)
