@@ -128,7 +128,7 @@ async def _show_model(worker: Worker, request: Request) -> Response:
 def _metrics(gate: Gate) -> Handler:
     async def metrics(_: Request) -> Response:
         worker = gate.parts()[0]
-        text = worker.figures.prometheus(worker.gauges())
+        text = worker.figures.prometheus(worker.gauges(), worker.model_gauges())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return metrics

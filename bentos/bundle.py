@@ -32,6 +32,10 @@ class BundleRefused(ValueError):
     """A version's files are missing, damaged, or of another definition of the features."""
 
 
+class GoldenMismatch(BundleRefused):
+    """A version loads, and answers its golden request with something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What `version.json` says, checked.

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bentos.problems import KINDS
+
 BUCKETS_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
 RECENT = 2_000
 
@@ -35,6 +37,11 @@ class ModelFigures:
         self.latency_buckets[bisect_left(BUCKETS_MS, latency_ms)] += 1
         self.latency_ms_sum += latency_ms
         self.recent_ms.append(latency_ms)
+
+    @property
+    def errors(self) -> int:
+        """Refusals that are our fault or an overload: 5xx."""
+        return sum(n for kind, n in self.refusals.items() if KINDS[kind][0] >= 500)
 
     @property
     def requests(self) -> int:
@@ -66,12 +73,17 @@ class Figures:
         found = self.models.get(model)
         return found if found is not None else self.models.setdefault(model, ModelFigures())
 
-    def prometheus(self, gauges: Mapping[str, float]) -> bytes:
+    def prometheus(
+        self,
+        gauges: Mapping[str, float],
+        models: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> bytes:
         """Return the text of `/metrics`.
 
         Parameters
         ----------
         gauges : name without prefix to value, taken now
+        models : the same for each model
         """
         worker = {"worker": str(self.worker)}
         text = _Text()
@@ -79,6 +91,9 @@ class Figures:
         text.counters("alerts_total", "kind", self.alerts, worker)
         for name, value in gauges.items():
             text.sample(name, "counter" if name.endswith("_total") else "gauge", worker, value)
+        for model, said in sorted((models or {}).items()):
+            for name, value in said.items():
+                text.sample(name, "gauge", {"model": model, **worker}, value)
         for model, own in sorted(self.models.items()):
             labels = {"model": model, **worker}
             for (version, variant), count in sorted(own.answers.items()):

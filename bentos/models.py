@@ -21,7 +21,7 @@ import msgspec
 
 from bentos.answer import feature_row, golden_difference, prediction
 from bentos.booster import Booster, BoosterRefused, Scorer
-from bentos.bundle import BundleFiles, BundleRefused, Manifest, read_bundle
+from bentos.bundle import BundleFiles, BundleRefused, GoldenMismatch, Manifest, read_bundle
 from bentos.checks import StuckWatch
 from bentos.contract import Instance, Shape, ask
 from bentos.problems import Problem
@@ -88,6 +88,7 @@ class Model:
     plan_signature: tuple[int, ...] = ()
     tried_at: float = 0.0
     settled: bool = False  # the newest plan is in force, whole
+    newest: int = 0  # revision of the newest plan, in force or not
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stored(self) -> list[int]:
@@ -160,6 +161,7 @@ class Pool:
         return changed or time.monotonic() - model.tried_at > self._retry_s
 
     def _apply(self, model: Model, plan: Plan) -> None:
+        model.newest = plan.revision
         if self._stands(model, plan.split.takers):
             model.last_error = ""
             self._swap(model, plan)
@@ -167,7 +169,8 @@ class Pool:
             return
         model.settled = False
         bad = [v for v in plan.split.takers if v not in model.loaded]
-        self._failed(model, None, f"plan {plan.revision} waits: {self._why(model, bad)}")
+        waits = f"plan {plan.revision} waits: {self._why(model, bad)}"
+        self._failed(model, None, waits, kind="plan-not-followed")
         now = model.active
         if now is not None and not now.missing and now.plan.revision < plan.revision:
             return  # the old plan goes on
@@ -197,7 +200,8 @@ class Pool:
             self._check_alike(model, loaded)
         except (BundleRefused, BoosterRefused) as fault:
             standing.state = f"failed: {fault}"
-            self._failed(model, version, str(fault))
+            kind = "golden-mismatch" if isinstance(fault, GoldenMismatch) else "load-failed"
+            self._failed(model, version, str(fault), kind=kind)
             return False
         model.loaded[version] = loaded
         standing.state = "ready"
@@ -221,9 +225,11 @@ class Pool:
         missing = tuple(v for v in plan.split.takers if v not in versions)
         model.active = Active(plan, versions, missing, _shape(plan, versions))
 
-    def _failed(self, model: Model, version: int | None, why: str) -> None:
+    def _failed(
+        self, model: Model, version: int | None, why: str, kind: str = "load-failed"
+    ) -> None:
         model.last_error = why if version is None else f"version {version}: {why}"
-        self._alert("load-failed", model.name, version, why)
+        self._alert(kind, model.name, version, why)
 
     @staticmethod
     def _why(model: Model, versions: list[int]) -> str:
@@ -305,7 +311,7 @@ def _prove(files: BundleFiles, scorer: Scorer) -> None:
     found, wrong = prediction(manifest, p)
     difference = wrong or golden_difference(files.golden_expected, found)
     if difference:
-        raise BundleRefused(f"golden answer not reproduced: {difference}")
+        raise GoldenMismatch(f"golden answer not reproduced: {difference}")
 
 
 def _shape(plan: Plan, versions: Mapping[int, Loaded]) -> Shape:

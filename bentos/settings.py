@@ -77,6 +77,17 @@ class ServingSettings(BaseSettings):
     model_bytes_max: int = Field(
         default=268_435_456, ge=1, description="Model texts in memory; the plan's always stay."
     )
+    alert_hook: str = Field(
+        default="", repr=False, description="Where alerts go: an address (POST) or a command."
+    )
+    alert_every_s: float = Field(default=300, ge=0, description="Before the same alert again.")
+    alert_window_s: float = Field(default=60, gt=0, le=3_600, description="Rates are over.")
+    alert_error_share: float = Field(
+        default=0.01, ge=0, lt=1, description="Of a model's requests that end with 503."
+    )
+    alert_p99_ms: float = Field(
+        default=50, gt=0, le=1_000, description="Slowest hundredth of a model's answers, ms."
+    )
     lag_s_max: float = Field(default=1.0, gt=0, description="Event-loop lag of a ready worker.")
 
     @property

@@ -322,7 +322,22 @@ def next_plan(
         if len(history) <= 2:
             allowed = f"a plan of at most {PLAN_CHARACTERS_MAX} characters"
             raise PlanRefused("plan", allowed, f"{size} characters")
-        history.pop(0)
+        history.pop(_dispensable(history))
+
+
+def _dispensable(history: Sequence[Mapping[str, Any]]) -> int:
+    """Return which entry of a history too long goes first.
+
+    What a roll-back has undone is no step of the next one: it goes before the oldest, so that a
+    row of roll-backs does not eat the steps that are left. The last two are always needed: the
+    plan itself and the one that a repeated call is compared with.
+    """
+    restored = history[-1].get("restores")
+    if restored is not None:
+        for place, entry in enumerate(history[:-2]):
+            if int(entry["revision"]) > int(restored):
+                return place
+    return 0
 
 
 def encoded(plan: Plan) -> str:

@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from bentos.alerts import Bounds, ModelReading, Reading, Vigil
 from bentos.answer import feature_row, iso_india, moments, prediction, trading_day
 from bentos.checks import age_warnings, range_warnings
 from bentos.contract import Question
 from bentos.lanes import Lanes
 from bentos.log import LogLimits, PredictionLog
-from bentos.metrics import Figures
+from bentos.metrics import BUCKETS_MS, Figures
 from bentos.models import Active, Loaded, Model, Pool
+from bentos.notify import Notice, Notifier
 from bentos.problems import LOGGED_CHARACTERS_MAX, Problem, invalid, shown
 from bentos.settings import ServingSettings
 from bentos.shadow import ShadowRow, Shadows
@@ -82,6 +84,12 @@ class Worker:
         )
         self.lanes = Lanes(settings.waiting_max, settings.waiting_s_max)
         self.shadows = Shadows(settings.shadow_waiting_max, self.log.put, self.alert)
+        alerts = (settings.home / "run" / "alerts").resolve()
+        self.notifier = Notifier(settings.alert_hook, settings.alert_every_s, alerts, index)
+        self._vigil = Vigil(
+            Bounds(settings.alert_window_s, settings.alert_error_share, settings.alert_p99_ms),
+            BUCKETS_MS,
+        )
         self.open = 0
         self.lag_s = 0.0
         self.gc_pause_s_max = 0.0
@@ -99,6 +107,7 @@ class Worker:
         gc.callbacks.append(self._collected)
         self.log.start()
         self.shadows.start()
+        self.notifier.start()
         self._follower.start()
 
     def _collected(self, phase: str, _: dict[str, int]) -> None:
@@ -117,17 +126,25 @@ class Worker:
         self._follower.join(5)
         self.shadows.stop()
         self.log.stop()
+        self.notifier.stop()
 
     def _follow(self) -> None:
         while not self._stop.wait(self.settings.poll_s):
-            try:
-                self.pool.refresh()
-            except Exception as fault:  # noqa: BLE001  (the follower must outlive any surprise)
-                self.alert("follower-failed", "", None, repr(fault))
+            self.look()
+
+    def look(self) -> None:
+        """Look at the folder and at the figures once; never raises."""
+        try:
+            self.pool.refresh()
+            for kind, model, what in self._vigil.look(self.reading()):
+                self.alert(kind, model, None, what)
+        except Exception as fault:  # noqa: BLE001  (the follower must outlive any surprise)
+            self.alert("follower-failed", "", None, repr(fault))
 
     def alert(self, kind: str, model: str, version: int | None, what: str) -> None:
-        """Tell the operator: one line on stderr, one record, one count."""
+        """Tell the operator: one line on stderr, one record, one count, the hook."""
         self.figures.alerts[kind] += 1
+        self.notifier.put(Notice(kind, model, version, what[:LOGGED_CHARACTERS_MAX], time.time()))
         named = f"{model} {version}" if version is not None else model
         print(f"ratchet alert: {kind}: {named}: {what}", file=sys.stderr, flush=True)
         self.log.put(
@@ -359,8 +376,30 @@ class Worker:
             "log_written_total": self.log.written,
             "log_dropped_total": self.log.dropped,
             "log_waiting": self.log.waiting,
+            "notices_sent_total": self.notifier.sent,
+            "notices_failed_total": self.notifier.failed,
+            "notices_dropped_total": self.notifier.dropped,
         }
         return gauges
+
+    def model_gauges(self) -> dict[str, dict[str, float]]:
+        """Return the same for each model."""
+        return {
+            name: {
+                "model_ready": float(model.active is not None and not model.active.missing),
+                "plan_revision": model.active.plan.revision if model.active else 0,
+                "plan_newest_revision": model.newest,
+            }
+            for name, model in self.pool.models.items()
+        }
+
+    def reading(self) -> Reading:
+        """Return the counters that alerts are judged by."""
+        models = {
+            name: ModelReading(own.requests, own.errors, tuple(own.latency_buckets))
+            for name, own in list(self.figures.models.items())
+        }
+        return Reading(time.monotonic(), models, self.shadows.dropped, self.log.dropped)
 
     def unready(self) -> list[str]:
         """Return why this worker should get no traffic; empty where it should."""

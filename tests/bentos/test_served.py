@@ -367,7 +367,7 @@ def test_a_damaged_version_never_takes_traffic_also_not_after_a_respawn(service:
     assert {a["plan_revision"] for a in answers} == {before.revision}
     assert {a["version"] for a in answers} <= set(before.split.takers)
     # a killed worker takes its last half second of records along; the next one tells it again
-    until(lambda: any(r.get("alert") == "load-failed" for r in service.records()))
+    until(lambda: any(r.get("alert") == "golden-mismatch" for r in service.records()))
     assert service.admin(
         "POST", "/v1/models/tiny/rollback", b"", got.json()["revision"]
     ).status == (200)

@@ -235,3 +235,20 @@ def test_each_roll_back_goes_one_further_back() -> None:
         current = next_plan(current, split, model="m", note=note)
     assert rolled_back(current) is None
     assert rolled_back(step(current, Split(5))) is not None, "a new change can be undone again"
+
+
+def test_a_long_row_of_roll_backs_loses_no_step_that_is_left() -> None:
+    current = None
+    for version in range(1, 61):
+        current = step(current, Split(version))
+    assert current is not None
+    for back in range(1, 25):
+        found = rolled_back(current)
+        assert found is not None, back
+        assert found[0].champion == 60 - back
+        note = Note("test", "", "2026-11-26T10:00:00+05:30", found[1])
+        current = next_plan(current, found[0], model="tiny", note=note)
+        assert len(encoded(current)) <= PLAN_CHARACTERS_MAX
+        assert [e["revision"] for e in current.history][-2:] == [
+            current.revision - 1, current.revision,
+        ]  # fmt: skip

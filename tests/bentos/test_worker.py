@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from bentos.contract import ask, read_instance
 from bentos.features import FEATURES, features_last
 from bentos.problems import Problem
 from bentos.settings import ServingSettings, load_settings
-from bentos.worker import Worker
+from bentos.windows import Floats
+from bentos.worker import Asked, Worker
 from tests.bentos.bundles import (
     booster_text,
     predicted,
@@ -39,12 +41,19 @@ class Desk:
         self.worker.log.put = self.records.append  # type: ignore[method-assign, assignment]
         self.worker.pool.refresh()
 
-    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+    def asked(self, body: dict[str, Any]) -> Asked:
         model, active = self.worker.served("tiny")
         question = ask(read_instance(json.dumps(body).encode()), active.shape, "id")
         pin = question.pin_version
         pinned = self.worker.pool.pinned(model, pin) if pin else None
-        return self.worker.answer(active, self.worker.ask(active, question, pinned, 0.0))
+        return self.worker.ask(active, question, pinned, time.perf_counter())
+
+    def row(self) -> Floats:
+        return features_last(CANDLES)
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        _, active = self.worker.served("tiny")
+        return self.worker.answer(active, self.asked(body))
 
     def warnings(self, body: dict[str, Any]) -> list[str]:
         return [warning.partition(":")[0] for warning in self.answer(body)["warnings"]]
