@@ -139,13 +139,14 @@ class Market:
         listed = np.unique(np.concatenate([one.days for one in self._candles.values()]))
         return [day.astype("datetime64[D]").astype(object) for day in listed]
 
-    def fingerprint(self) -> str:
-        """Return a digest of every candle: equal exactly for the same prices."""
+    def fingerprint(self, through: date = date.max) -> str:
+        """Return a digest of every candle up to a day: equal exactly for the same prices."""
         digest = hashlib.sha256()
         for key in self.keys:
             own = self._candles[key]
             digest.update(key.encode())
-            for column in (own.ts_ms, own.prices, own.volume):
+            end = int(np.searchsorted(own.days, _day_number(through), side="right"))
+            for column in (own.ts_ms[:end], own.prices[:, :end], own.volume[:end]):
                 digest.update(np.ascontiguousarray(column).tobytes())
         return digest.hexdigest()
 

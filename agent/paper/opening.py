@@ -19,7 +19,7 @@ from typing import Final
 
 from agent.console import tell
 from agent.market.sessions import AUCTION_SINCE, NSE, from_epoch_ms
-from agent.paper import rest_admin, rest_faults, rest_market, rest_orders
+from agent.paper import rest_admin, rest_faults, rest_gtt, rest_market, rest_orders
 from agent.paper.access import Access
 from agent.paper.clock import LockStep, Paced, Wall, epoch_now, monotonic
 from agent.paper.exchange import BEFORE_OPEN_MS, Exchange
@@ -32,10 +32,16 @@ from agent.paper.market import Market
 from agent.paper.server import Served, listen, serve
 from agent.paper.service import Service
 from agent.paper.source import read_candles
-from agent.paper.store import Store
+from agent.paper.store import Store, kept_in
 from agent.paper.synthetic import draw_market
 
-ROUTES: Final = rest_orders.ROUTES + rest_market.ROUTES + rest_admin.ROUTES + rest_faults.ROUTES
+ROUTES: Final = (
+    rest_orders.ROUTES
+    + rest_gtt.ROUTES
+    + rest_market.ROUTES
+    + rest_admin.ROUTES
+    + rest_faults.ROUTES
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ def run(opening: Opening) -> None:
     served = Served(opening.host, taken.getsockname()[1])
     market = open_market(opening)
     path = opening.db or opening.home / "paper" / f"exchange-{opening.port}.db"
-    store = Store(path, identity(opening, market), fresh=opening.fresh)
+    store = open_store(opening, market, path)
     try:
         asyncio.run(_run(opening, market, store, served, taken))
     finally:
@@ -133,6 +139,26 @@ def _latest(days: tuple[date, ...]) -> tuple[date, ...]:
     return days[max(len(days) // 2, len(days) - DAYS_MAX) :]
 
 
+def open_store(opening: Opening, market: Market, path: Path) -> Store:
+    """Open the file; a run by the wall's clock goes on with its days though more were stored since.
+
+    Raises
+    ------
+    EnvironmentRefused
+        If the file cannot be had.
+    """
+    if opening.wall_clock and (kept := kept_in(path, "played")):
+        latest = market.days
+        span = [date.fromisoformat(day) for day in kept]
+        market.days = tuple(day for day in market.candle_days() if span[0] <= day <= span[1])
+        if not market.days or kept_in(path, "identity") != identity(opening, market):
+            market.days = latest
+    store = Store(path, identity(opening, market), fresh=opening.fresh)
+    if opening.wall_clock:
+        store.keep("played", [market.days[n].isoformat() for n in (0, -1)])
+    return store
+
+
 def lay(opening: Opening, market: Market, store: Store) -> Laid:
     """Lay a market on real days: from the day on which the run in the store began."""
     now_ms = opening.epoch()
@@ -151,7 +177,7 @@ def identity(opening: Opening, market: Market) -> str:
         market.ticks_per_day,
         market.keys,
         market.days,
-        market.fingerprint(),
+        market.fingerprint(market.days[-1]) if opening.wall_clock else market.fingerprint(),
         opening.cash_paise,
         opening.lockstep,
         *(("wall clock",) if opening.wall_clock else ()),
@@ -180,6 +206,7 @@ def open_exchange(
     for event in store.events():
         exchange.audit.apply(event)
     on = market.days[day].isoformat()
+    exchange.desk.gtts.restore(store.gtts())
     exchange.desk.restore(store.records(on), store.trades(on), now_ms)
     return exchange, True
 

@@ -21,6 +21,7 @@ from agent.errors import EnvironmentRefused
 from agent.paper.audit import Event
 from agent.paper.books import Books, Holding, Position
 from agent.paper.desk import Notes
+from agent.paper.gtt import Gtt, gtt_document, gtt_from
 from agent.paper.matching import Order, State
 from agent.paper.records import Record, Trade
 
@@ -35,6 +36,8 @@ CREATE TABLE IF NOT EXISTS trades (
 CREATE TABLE IF NOT EXISTS positions (
     symbol TEXT NOT NULL, product TEXT NOT NULL, quantity INTEGER NOT NULL,
     document TEXT NOT NULL, PRIMARY KEY (symbol, product)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gtts (
+    id INTEGER PRIMARY KEY, status TEXT NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, document TEXT NOT NULL);
 """
 _RECORD_FIELDS: Final = tuple(f.name for f in fields(Record) if f.name != "order")
@@ -60,7 +63,7 @@ class Store:
     def __init__(self, path: Path, identity: str, *, fresh: bool = False) -> None:
         self.path = path
         self._lock = _locked(path)
-        if path.exists() and (fresh or _identity(path) != identity):
+        if path.exists() and (fresh or kept_in(path, "identity") != identity):
             _set_aside(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -83,6 +86,10 @@ class Store:
         self._put("instant", list(instant))
         if notes.touched or notes.events:
             self._write(day, notes, books)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO gtts VALUES (?, ?, ?)",
+            [(n, g.status, json.dumps(gtt_document(g))) for n, g in notes.gtts.items()],
+        )
         self._db.execute("COMMIT")
 
     def finish(self) -> None:
@@ -109,6 +116,11 @@ class Store:
             "SELECT document FROM trades WHERE day = ? ORDER BY trade_id", (day,)
         )
         return [Trade(**json.loads(text)) for (text,) in rows]
+
+    def gtts(self) -> list[Gtt]:
+        """Return all GTTs in the order of their placing."""
+        rows = self._db.execute("SELECT document FROM gtts ORDER BY id")
+        return [gtt_from(json.loads(text)) for (text,) in rows]
 
     def events(self) -> Iterator[Event]:
         """Return all audit events, oldest first."""
@@ -202,14 +214,18 @@ def _locked(path: Path) -> IO[str]:
     return lock
 
 
-def _identity(path: Path) -> str | None:
+def kept_in(path: Path, key: str) -> Any:
+    """Return a small document of a file that is not open; None without one, or if it is over."""
     try:
-        with closing(sqlite3.connect(path)) as db:
-            row = db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
-            over = db.execute("SELECT value FROM meta WHERE key = 'over'").fetchone()
-    except sqlite3.DatabaseError:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as db:
+            rows = dict(
+                db.execute(
+                    "SELECT key, value FROM meta WHERE key IN (?, 'over')", (key,)
+                ).fetchall()
+            )
+    except sqlite3.Error:
         return None
-    return None if row is None or over is not None else str(json.loads(row[0]))
+    return None if key not in rows or "over" in rows else json.loads(rows[key])
 
 
 def _set_aside(path: Path) -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from agent.paper.clock import LockStep, Wall
 from agent.paper.exchange import Exchange
-from agent.paper.opening import Opening, assemble, identity, lay, open_exchange, open_market
+from agent.paper.opening import Opening, assemble, lay, open_exchange, open_market, open_store
 from agent.paper.refusals import RequestRefused
 from agent.paper.service import Service
-from agent.paper.store import Store
 from tests.agent.paper.lab import at, opened, wander, write_csv
 from tests.agent.paper.test_command import paper
 
@@ -51,7 +50,7 @@ class Run:
 
     def start(self) -> None:
         market = open_market(self.opening)
-        self.store = Store(self.path, identity(self.opening, market))
+        self.store = open_store(self.opening, market, self.path)
         laid = lay(self.opening, market, self.store)
         self.exchange, self.resumed = open_exchange(
             laid, self.store, cash_paise=100_000_000, now_ms=self.wrist()
@@ -165,6 +164,29 @@ def test_after_a_restart_it_goes_on_at_the_time_of_day(
     if run.exchange.on == TODAY:
         assert run.exchange.desk.trades[0].order_id == order
     assert run.exchange.next_due() is not None
+
+
+def test_days_stored_since_do_not_move_the_market_under_a_run(begin: Begin, tmp_path: Path) -> None:
+    run = begin(at("11:00", TODAY))
+    run.buy()
+    run.now(at("11:01", TODAY))
+    stood = run.exchange.boards["NSE:AAA"].last
+    candles = (tmp_path / "days.csv").read_text()
+    (tmp_path / "days.csv").write_text(
+        candles
+        + "".join(
+            f"NSE:{name},2025-11-04 00:00:00,{price},{price},{price},{price},900\n"
+            for name, price in (("AAA", 180), ("BBB", 360), ("CCC", 540))
+        )
+    )
+    run.again()
+    assert run.resumed
+    assert run.exchange.boards["NSE:AAA"].last == stood
+    assert run.exchange.books.positions["NSE:AAA", "MIS"].net == 10
+
+    (tmp_path / "days.csv").write_text(candles.replace(",900000.0", ",900001.0"))
+    run.again()
+    assert not run.resumed  # other candles: another market
 
 
 def test_a_clock_that_is_set_back_stands_until_it_is_made_up_for(begin: Begin) -> None:
