@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bentos import alerts
 from bentos.problems import KINDS
 
 BUCKETS_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
@@ -66,7 +67,8 @@ class Figures:
         self.worker = worker
         self.models: dict[str, ModelFigures] = {}
         self.statuses: Counter[int] = Counter()
-        self.alerts: Counter[str] = Counter()
+        # from 0 on: an increase from nothing to 1 is none to Prometheus
+        self.alerts: Counter[str] = Counter(dict.fromkeys(alerts.KINDS, 0))
 
     def of(self, model: str) -> ModelFigures:
         """Return the figures of a served model."""

@@ -28,7 +28,7 @@ def main() -> None:
         home = Path(folder)
         names = [model.partition(":")[0] for model in MODELS]
         told = judge(Churn(home / "home", MLflow(home / "registry", names), sizes).run())
-    wanted = {"failed after one retry": 0, "plans that answered": told["plans written"] - 1}
+    wanted = {"plans that answered": told["plans written"] - 1}  # all but the broken one
     figures = [
         figure(f"churn: {name}", value, "", wanted.get(name)) for name, value in told.items()
     ]
