@@ -85,6 +85,15 @@ class Board:
             return []
         return self._show(shares)
 
+    def print(self, price: int, shares: int, now_ms: int) -> None:
+        """Take an auction's trades: its one price in paise, and how many shares of others."""
+        self.rising = price >= self.last
+        self.last = price
+        self.high, self.low = max(self.high, price), min(self.low or price, price)
+        self.volume += shares
+        self.value += shares * price
+        self.last_shares, self.last_trade_ms = shares, now_ms
+
     def look(self) -> Shown:
         """Return what the book shows now, before own orders took from it."""
         if self._shown_at != self.cursor:

@@ -13,10 +13,10 @@ from datetime import date
 from typing import Any, Final
 
 from agent.market.charges import charges_on, rates_for
-from agent.paper.records import Record, in_rupees, rounded_rupees
+from agent.paper.records import INTRADAY, Record, in_rupees, rounded_rupees
 
 OPENING_CASH: Final = 100_000_000  # paise: ten lakh rupees
-MARGIN_PERCENT: Final = {"MIS": 20, "CNC": 100, "MTF": 100}
+MARGIN_PERCENT: Final = {"MIS": 20, "CO": 20, "CNC": 100, "MTF": 100}
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class Books:
     def _blocked_at(self, at: tuple[str, str], waiting: list[Record]) -> int:
         position = self.positions.get(at)
         net = position.net if position else 0
-        delivery = at[1] != "MIS"
+        delivery = at[1] not in INTRADAY
         cost = position.cost if position and not (delivery and net < 0) else 0
         opening = max(_opening(net, waiting, 1), 0 if delivery else _opening(net, waiting, -1))
         return (cost + opening) * MARGIN_PERCENT[at[1]] // 100
@@ -247,7 +247,7 @@ def _opening(net: int, waiting: list[Record], side: int) -> int:
     value = 0
     for record in waiting:
         if record.side == side:
-            opens = max(record.pending - closes, 0)
-            closes = max(closes - record.pending, 0)
+            opens = max(record.committed - closes, 0)
+            closes = max(closes - record.committed, 0)
             value += opens * record.limit
     return value

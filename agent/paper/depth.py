@@ -37,7 +37,7 @@ def shown_around(
     lower, upper = band
     spread = max(1, last // SPREAD_PER_TICKS)
     best_bid = last - spread if rising else last
-    chance = _mix(key)
+    chance = stirred(key)
     bids: Levels = tuple(
         (best_bid - n, SHARES_MIN + (chance >> (6 * n)) % SHARES_SPREAD)
         for n in range(LEVELS)
@@ -61,7 +61,7 @@ def orders_of(shares: int) -> int:
     return 1 + shares // 150
 
 
-def _mix(key: tuple[int, int, int]) -> int:
+def stirred(key: tuple[int, int, int]) -> int:
     """Return 64 well-stirred bits of the key (the finaliser of splitmix64, three times)."""
     mixed = 0
     for part in key:

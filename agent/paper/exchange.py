@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from agent.errors import check
 from agent.market.sessions import IST, Session, epoch_ms
+from agent.paper import closing
 from agent.paper.audit import Audit
 from agent.paper.board import FAR, Board
 from agent.paper.books import Books
@@ -61,6 +62,8 @@ class Exchange:
         self._timers: list[tuple[int, int, Callback]] = []
         self._timer_number = 0
         self._ticked: list[Board] = []
+        # by instrument, in paise: yesterday's last price, and the close that its auction made
+        self._closes: dict[str, tuple[int, int]] = {}
         self._over = False
         self.overnight = False  # after the end of a day, until the next one begins
         self.now_ms = self._open_ms(market.days[0])
@@ -76,9 +79,12 @@ class Exchange:
         The ticks so far are played without orders; after the day's end it is the night.
         """
         self.now_ms = now_ms
+        if day:
+            self._closes = self._closes_of(self.market.days[day - 1])
         self._set_up(day)
         for board in self.boards.values():
             board.skip_to(now_ms)
+            closing.catch_up(board, now_ms)
         if now_ms >= self._end_ms():
             self._after_day()
 
@@ -133,6 +139,8 @@ class Exchange:
                 self._ticked.append(board)
                 if events:
                     self.desk.apply(events, at_ms)
+                if board.instrument.key in self.desk.gtts.watched:
+                    self.desk.watch(board, at_ms)
         while self._timers and self._timers[0][0] <= at_ms:
             _, _, callback = heapq.heappop(self._timers)
             callback(at_ms)
@@ -153,19 +161,26 @@ class Exchange:
             key: board for key in self.market.keys if (board := self._board(key, on)) is not None
         }
         self.by_token = {board.instrument.token: board for board in self.boards.values()}
-        self.desk.open_day(on, self.boards)
+        self.desk.open_day(on, self.boards, self.now_ms)
         for key, board in self.boards.items():
             self._day_timers(key, board.session)
         self._later(self._end_ms(), self._end_day)
 
     def _day_timers(self, key: str, session: Session) -> None:
         self._later(epoch_ms(session.square_off), lambda at: self.desk.square_off(key, at))
-        auction = session.auction
-        if auction is None:
+        strikes_ms = closing.strikes_ms(self.boards[key])
+        if strikes_ms is None:
             self._later(session.closes_ms, lambda at: self.desk.expire(key, at))
             return
-        self._later(session.closes_ms, lambda at: self.desk.expire(key, at, stops_only=True))
-        self._later(epoch_ms(auction.entry_until), lambda at: self.desk.expire(key, at))
+        self._later(session.closes_ms, lambda at: self.desk.begin_auction(key, at))
+        self._later(strikes_ms, lambda at: self._strike(key, at))
+
+    def _strike(self, key: str, now_ms: int) -> None:
+        board = self.boards[key]
+        last = board.last
+        self.desk.strike(key, now_ms)
+        self._closes[key] = (last, board.last)
+        self._ticked.append(board)
 
     def _later(self, due_ms: int, callback: Callback) -> None:
         """Schedule a timer of the day, unless the day is past it already."""
@@ -177,7 +192,23 @@ class Exchange:
             self.desk.expire(key, now_ms)
         self._after_day()
 
+    def _closes_of(self, on: date) -> dict[str, tuple[int, int]]:
+        """Play a day's tapes again for the closes that its auctions made."""
+        closes: dict[str, tuple[int, int]] = {}
+        for key in self.market.keys:
+            session = self.market.session(key, on)
+            if session is None or session.auction is None or not self.market.listed(key, on):
+                continue
+            board = self._board(key, on)
+            if board is not None:
+                board.skip_to(session.closes_ms)
+                last = board.last
+                closing.catch_up(board, closing.strikes_ms(board) or 0)
+                closes[key] = (last, board.last)
+        return closes
+
     def _after_day(self) -> None:
+        self.desk.close_day()
         if self.day + 1 == len(self.market.days):
             self._over = True
             return
@@ -196,12 +227,16 @@ class Exchange:
             return None
         instrument = self.market.instrument(key, on)
         lower, upper = self.market.band(key, on)
+        close = self.market.previous_close(key, on)
+        last, official = self._closes.get(key, (0, 0))
+        if close == last:  # not adjusted since: the auction made the close
+            close = official
         return Board(
             instrument,
             session,
             self.market.tape(key, on),
             (lower // instrument.tick_paise, upper // instrument.tick_paise),
-            self.market.previous_close(key, on),
+            close,
             self.market.seed,
             is_index=is_index(instrument.tradingsymbol),
         )

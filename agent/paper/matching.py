@@ -9,6 +9,7 @@ names are the desk's business (desk.py).
 Order of an instant: resting orders trade at their own limit, by price, then time; then stops are
 triggered by the last traded price, in the order of their arrival, and take what is left of the
 depth. What an order takes is gone until the next depth is shown.
+Two orders of one account never trade with each other: what comes to an own order is cancelled.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Evidence(StrEnum):
     WITHDRAWN = "withdrawn"
     NOT_WITHDRAWN = "not withdrawn"
     EXPIRED = "expired"
+    OWN_ORDER_AHEAD = "would trade with an own order"
 
 
 FINAL: Final = frozenset({State.COMPLETE, State.CANCELLED, State.REJECTED})
@@ -68,6 +70,7 @@ NEXT: Final[dict[tuple[State, Evidence], State]] = {
     (State.OPEN, Evidence.NOT_AMENDED): State.OPEN,  # its trigger won the race
     (State.OPEN, Evidence.WITHDRAWN): State.CANCELLED,
     (State.OPEN, Evidence.EXPIRED): State.CANCELLED,
+    (State.OPEN, Evidence.OWN_ORDER_AHEAD): State.CANCELLED,  # self-trade prevention
     (State.ARMED, Evidence.TRIGGERED): State.OPEN,
     (State.ARMED, Evidence.RETYPED): State.OPEN,
     (State.ARMED, Evidence.AMENDED): State.ARMED,
@@ -98,6 +101,8 @@ class Order:
         0 for a plain limit order.
     ioc : bool
         What does not trade at once is cancelled.
+    disclosed : int, shares
+        What the others see of it; each part shown joins the queue anew. 0 shows all.
     """
 
     id: str
@@ -111,6 +116,8 @@ class Order:
     rank: int = 0  # arrival; the time of price-time
     ahead: int = 0  # others' shares that stand before it at its price
     void: bool = False  # the exchange cancels it when its trigger is reached: a fault
+    disclosed: int = 0
+    shown_left: int = 0  # of the part shown
 
     @property
     def pending(self) -> int:
@@ -127,13 +134,16 @@ class Order:
 class Terms:
     """What an amendment asks for; None leaves a term as it is.
 
-    `plain` turns a stop into a limit order; `trigger` asks for another trigger.
+    `plain` turns a stop into a limit order; `trigger` asks for another trigger; `ioc` lets an
+    order trade at once or be cancelled, or rest again.
     """
 
     quantity: int | None = None
     limit: int | None = None
     trigger: int | None = None
     plain: bool = False
+    ioc: bool | None = None
+    disclosed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +193,7 @@ class Book:
     def __init__(self) -> None:
         self.shown: Shown | None = None
         self.orders: dict[str, Order] = {}
+        self.collecting = False  # an auction's orders are collected: none trades on arrival
         self._taken: dict[int, int] = {}
         self._arrivals = 0
 
@@ -217,7 +228,8 @@ class Book:
     def amend(self, order: Order, terms: Terms) -> list[Event]:
         """Change an order's terms as far as its state still allows.
 
-        A change of price or more quantity loses the place in the queue, less quantity keeps it.
+        A change of price or more quantity loses the place in the queue, less quantity keeps it;
+        to IOC, it trades at once or is cancelled.
         `terms.quantity` is the new total, what has traded included.
         """
         events: list[Event] = []
@@ -225,9 +237,11 @@ class Book:
         if why:
             self._move(order, Evidence.NOT_AMENDED, events, why)
             return events
-        requeue = order.state is State.ARMED or _loses_priority(order, terms)
+        requeue = order.state is State.ARMED or _loses_priority(order, terms) or bool(terms.ioc)
         order.quantity = order.quantity if terms.quantity is None else terms.quantity
         order.limit = order.limit if terms.limit is None else terms.limit
+        order.ioc = order.ioc if terms.ioc is None else terms.ioc
+        order.disclosed = order.disclosed if terms.disclosed is None else terms.disclosed
         if order.state is State.ARMED and terms.plain:
             order.trigger = 0
             self._move(order, Evidence.RETYPED, events)
@@ -269,7 +283,7 @@ class Book:
         """Meet the market of the next instant: resting orders, then triggers."""
         self.shown = shown
         self._taken.clear()
-        if not self.orders:
+        if not self.orders or self.collecting:
             return []
         events: list[Event] = []
         resting = [o for o in self.orders.values() if o.state is State.OPEN]
@@ -279,6 +293,25 @@ class Book:
             left -= self._fill_resting(order, left, events)
         for order in sorted(armed, key=lambda o: o.rank):
             self._trigger_if_reached(order, events)
+        return events
+
+    def cross(self, price: int, shares: int) -> list[Event]:
+        """Match an auction: what its price reaches trades at that one price, by price, then time.
+
+        Parameters
+        ----------
+        price : int, ticks
+        shares : int
+            What others want of each side at that price.
+        """
+        events: list[Event] = []
+        left = {BUY: shares, SELL: shares}
+        for order in sorted(self.orders.values(), key=_price_time):
+            if order.state is State.OPEN and order.side * (order.limit - price) >= 0:
+                quantity = min(order.pending, left[order.side])
+                left[order.side] -= quantity
+                if quantity:
+                    self._fill(order, quantity, price, events, passive=True)
         return events
 
     def remaining(self, side: int) -> Levels:
@@ -302,14 +335,26 @@ class Book:
             self._arrive(order, events)
 
     def _arrive(self, order: Order, events: list[Event]) -> None:
-        """Trade against the depth as the one who comes to it; rest with what is left."""
+        """Trade against the depth as the one who comes to it; rest with what is left.
+
+        An own order on the other side stands in the way: the one who comes is cancelled there.
+        """
         self._rank(order)
-        for price, shares in self.remaining(-order.side):
-            if order.side * (price - order.limit) > 0 or not order.pending:
+        order.shown_left = order.disclosed
+        own = None if self.collecting else self._own_opposite(order)
+        for price, shares in () if self.collecting else self.remaining(-order.side):
+            beyond_own = own is not None and order.side * (price - own.limit) > 0
+            if order.side * (price - order.limit) > 0 or not order.pending or beyond_own:
                 break
-            self._fill(order, min(shares, order.pending), price, events, passive=False)
+            at_own = own is not None and price == own.limit
+            before = min(shares, own.ahead) if own is not None and at_own else shares
+            if before:
+                self._fill(order, min(before, order.pending), price, events, passive=False)
         if order.state is State.OPEN:
-            if order.ioc:
+            if own is not None:
+                why = "Self-trade prevention: it would trade with an own order."
+                self._move(order, Evidence.OWN_ORDER_AHEAD, events, why)
+            elif order.ioc:
                 self._move(order, Evidence.EXPIRED, events, "IOC: nothing more to trade with")
             else:
                 order.ahead = self._queue_at(order)
@@ -331,12 +376,27 @@ class Book:
         from_tape = 0
         if beyond >= 0 and traded > 0:
             waits = order.ahead if beyond == 0 else 0  # a price beyond has emptied the queue
-            from_tape = min(max(traded - waits, 0), order.pending)
+            part = order.shown_left if order.disclosed and beyond == 0 else order.pending
+            from_tape = min(max(traded - waits, 0), order.pending, part)
             order.ahead = max(waits - traded, 0)
             if from_tape:
+                order.shown_left -= from_tape
                 self._fill(order, from_tape, order.limit, events, passive=True)
         order.ahead = min(order.ahead, self._queue_at(order))
+        if order.disclosed and order.shown_left <= 0:  # the next part joins behind all who wait
+            order.shown_left, order.ahead = order.disclosed, self._queue_at(order)
         return from_tape
+
+    def _own_opposite(self, order: Order) -> Order | None:
+        """Return the best resting order of the other side that an arrival would trade with."""
+        crossed = [
+            one
+            for one in self.orders.values()
+            if one.side != order.side
+            and one.state is State.OPEN
+            and order.side * (order.limit - one.limit) >= 0
+        ]
+        return min(crossed, key=_price_time, default=None)
 
     def _fill(
         self, order: Order, quantity: int, price: int, events: list[Event], *, passive: bool

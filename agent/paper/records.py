@@ -18,7 +18,10 @@ from agent.paper.matching import FINAL, Order
 USER_ID: Final = "PAPER1"
 API_SECRET: Final = "paper"  # noqa: S105  (public: the paper exchange's own)
 APP_ID: Final = 1
-FINAL_WORDS: Final = frozenset(state.value for state in FINAL)
+HELD: Final = "AMO REQ RECEIVED"  # at the broker until the next session
+CANCELLED_HELD: Final = "CANCELLED AMO"
+FINAL_WORDS: Final = frozenset(state.value for state in FINAL) | {CANCELLED_HELD}
+INTRADAY: Final = frozenset({"MIS", "CO"})
 
 
 @dataclass(slots=True)
@@ -58,6 +61,11 @@ class Record:
     rested: bool = False
     expires_ms: int = 0  # of a TTL order
     square_off: bool = False
+    parent: str | None = None  # a cover order's second leg names its first
+    stop: int = 0  # paise: where the second leg of a cover order will stand
+    ttl_minutes: int = 0
+    auction_number: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     order: Order | None = None
 
@@ -81,11 +89,27 @@ class Record:
         """Shares that may still trade."""
         return 0 if self.final else self.quantity - self.filled
 
+    @property
+    def held(self) -> bool:
+        """Whether it waits at the broker for the next session."""
+        return self.status == HELD
+
+    @property
+    def to_come(self) -> int:
+        """Shares in the later legs of an iceberg order."""
+        return int(self.meta["iceberg"]["remaining_quantity"]) if "iceberg" in self.meta else 0
+
+    @property
+    def committed(self) -> int:
+        """Shares that may still trade, later legs included."""
+        return 0 if self.final else self.pending + self.to_come
+
     def log(self, now_ms: int, status: str, message: str | None = None) -> None:
         """Move to a status and write it into the history."""
         self.status, self.updated_ms, self.message = status, now_ms, message
         if self.final:
-            self.cancelled = self.quantity - self.filled if status == "CANCELLED" else 0
+            gone = status.startswith("CANCELLED")
+            self.cancelled = self.quantity - self.filled if gone else 0
             self.in_flight = ""
         self.history.append(row_of(self) | {"order_timestamp": stamp(now_ms)})
 
@@ -100,7 +124,7 @@ def row_of(record: Record) -> dict[str, Any]:
         "placed_by": record.placed_by,
         "order_id": record.order_id,
         "exchange_order_id": record.exchange_order_id,
-        "parent_order_id": None,
+        "parent_order_id": record.parent,
         "status": record.status,
         "status_message": record.message,
         "status_message_raw": record.message,
@@ -116,19 +140,19 @@ def row_of(record: Record) -> dict[str, Any]:
         "order_type": "LIMIT" if limit_now else record.order_type,
         "transaction_type": record.transaction,
         "validity": record.validity,
-        "validity_ttl": 0,
+        "validity_ttl": record.ttl_minutes,
         "product": record.product,
         "quantity": record.quantity,
         "disclosed_quantity": record.disclosed,
         "price": in_rupees(record.limit if limit_now else record.price),
-        "trigger_price": in_rupees(record.trigger),
-        "auction_number": None,
+        "trigger_price": in_rupees(record.trigger or record.stop),
+        "auction_number": record.auction_number,
         "average_price": average,
         "filled_quantity": record.filled,
         "pending_quantity": 0 if record.status in {"COMPLETE", "REJECTED"} else left,
         "cancelled_quantity": record.cancelled,
         "market_protection": plain_number(record.protection),
-        "meta": {},
+        "meta": dict(record.meta),
         "tag": record.tag,
         "tags": [record.tag] if record.tag else [],
         "guid": f"01X{hashlib.sha256(record.order_id.encode()).hexdigest()[:16]}",

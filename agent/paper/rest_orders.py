@@ -143,18 +143,6 @@ def auctions(service: Service, request: Request, parts: Parts) -> list[dict[str,
     return []
 
 
-def gtts(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
-    """GET /gtt/triggers: none can be placed, so there are none."""
-    del service, request, parts
-    return []
-
-
-def no_gtt(service: Service, request: Request, parts: Parts) -> None:
-    """POST /gtt/triggers."""
-    del service, request, parts
-    raise bad_input("GTT orders are not offered by the paper exchange.")
-
-
 def order_margins(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
     """POST /margins/orders."""
     del parts
@@ -209,8 +197,6 @@ ROUTES: Final = (
     Route("GET", "/portfolio/positions", positions),
     Route("GET", "/portfolio/holdings", holdings),
     Route("GET", "/portfolio/holdings/auctions", auctions),
-    Route("GET", "/gtt/triggers", gtts),
-    Route("POST", "/gtt/triggers", no_gtt),
     Route("POST", "/margins/orders", order_margins),
     Route("POST", "/margins/basket", basket_margins),
     Route("POST", "/charges/orders", order_charges),

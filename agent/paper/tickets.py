@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from agent.market.instruments import Instrument
 from agent.paper.refusals import bad_input
 
+VARIETIES: Final = ("regular", "amo", "co", "iceberg", "auction")
 VALIDITIES: Final = ("DAY", "IOC", "TTL")
 ORDER_TYPES: Final = ("MARKET", "LIMIT", "SL", "SL-M")
 PRODUCTS: Final = ("CNC", "MIS", "MTF")
 TRANSACTIONS: Final = ("BUY", "SELL")
 TAG_LENGTH_MAX: Final = 20
 TTL_MINUTES_MAX: Final = 1_440
+LEGS: Final = (2, 50)  # of an iceberg order
+DISCLOSED_PERCENT_MIN: Final = 10  # of the quantity, the exchange's rule of the cash market
 AUTOMATIC: Final = Decimal(-1)
 PROTECTION_MAX: Final = Decimal(100)
 # (price below, percent): the broker's automatic protection of cash and futures
@@ -60,6 +63,10 @@ class Ticket:
     limit : int, paise
         What stands at the exchange: the price, or the protection band of MARKET and SL-M.
     protection : Decimal, percent; -1 automatic, 0 none
+    stop : int, paise
+        Of a cover order: the trigger of its second leg.
+    legs : int
+        Of an iceberg order, one after the other; `quantity` is all of them.
     """
 
     transaction: str
@@ -74,6 +81,8 @@ class Ticket:
     protection: Decimal
     ttl_minutes: int
     tag: str | None
+    stop: int = 0
+    legs: int = 0
 
     @property
     def side(self) -> int:
@@ -81,7 +90,7 @@ class Ticket:
         return 1 if self.transaction == "BUY" else -1
 
 
-def read_ticket(params: Mapping[str, str], place: Place) -> Ticket:
+def read_ticket(params: Mapping[str, str], place: Place, variety: str = "regular") -> Ticket:
     """Read a place request.
 
     Raises
@@ -89,6 +98,42 @@ def read_ticket(params: Mapping[str, str], place: Place) -> Ticket:
     RequestRefused
         `InputException`, 400.
     """
+    if variety == "co":
+        return _read_cover(params, place)
+    ticket = _read_plain(params, place)
+    if variety != "iceberg":
+        return ticket
+    legs = _whole(params, "iceberg_legs")
+    if not LEGS[0] <= legs <= LEGS[1]:
+        raise bad_input(f"Invalid `iceberg_legs`: {LEGS[0]} to {LEGS[1]}.")
+    each = _whole(params, "iceberg_quantity", default=-(-ticket.quantity // legs))
+    if ticket.validity == "IOC" or ticket.order_type not in {"LIMIT", "SL"}:
+        raise bad_input("Iceberg orders are LIMIT or SL orders for the day or for minutes.")
+    if each < 1 or each % place.instrument.lot_size or -(-ticket.quantity // each) != legs:
+        raise bad_input(
+            f"Invalid `iceberg_quantity`: {legs} legs of {each} do not make {ticket.quantity}."
+        )
+    return replace(ticket, legs=legs)
+
+
+def _read_cover(params: Mapping[str, str], place: Place) -> Ticket:
+    """Read an entry with the stop that follows it: MARKET or LIMIT, for the day."""
+    if _choice(params, "order_type", ORDER_TYPES) not in {"MARKET", "LIMIT"}:
+        raise bad_input("Cover orders are MARKET or LIMIT orders.")
+    if params.get("product", "MIS") not in {"MIS", "CO"}:
+        raise bad_input("Cover orders are intraday: `product` MIS.")
+    if params.get("validity", "DAY") != "DAY":
+        raise bad_input("Cover orders are for the day.")
+    ticket = replace(_read_plain({**params, "product": "MIS"}, place), product="CO")
+    stop = _price(params, "trigger_price", place)
+    check_trigger(-ticket.side, stop, 0, place)
+    if ticket.price and ticket.side * (ticket.price - stop) <= 0:
+        than = "lower" if ticket.side > 0 else "higher"
+        raise bad_input(f"The stop of a cover order should be {than} than its price.")
+    return replace(ticket, stop=stop)
+
+
+def _read_plain(params: Mapping[str, str], place: Place) -> Ticket:
     transaction = _choice(params, "transaction_type", TRANSACTIONS)
     order_type = _choice(params, "order_type", ORDER_TYPES)
     validity = _choice(params, "validity", VALIDITIES, default="DAY")
@@ -105,7 +150,7 @@ def read_ticket(params: Mapping[str, str], place: Place) -> Ticket:
         order_type,
         validity,
         quantity,
-        _whole(params, "disclosed_quantity", default=0),
+        _disclosed(params, quantity),
         price,
         trigger,
         price or protected_limit(side, trigger or place.last, protection, place),
@@ -126,6 +171,8 @@ class Standing:
     trigger: int
     protection: Decimal
     triggered: bool
+    validity: str = "DAY"
+    disclosed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +186,9 @@ class Amendment:
     limit: int
     protection: Decimal
     asks_trigger: bool
+    validity: str = "DAY"
+    disclosed: int = 0
+    ttl_minutes: int = 0
 
 
 def read_amendment(params: Mapping[str, str], standing: Standing, place: Place) -> Amendment:
@@ -167,7 +217,26 @@ def read_amendment(params: Mapping[str, str], standing: Standing, place: Place) 
         given = bool(params.get("market_protection"))
         protection = standing.protection if carried and not given else _protection(params)
     limit = price or protected_limit(standing.side, trigger or place.last, protection, place)
-    return Amendment(order_type, quantity, price, trigger, limit, protection, asks_trigger)
+    validity = _choice(params, "validity", VALIDITIES, default=standing.validity)
+    given_disclosed = bool(params.get("disclosed_quantity"))
+    return Amendment(
+        order_type, quantity, price, trigger, limit, protection, asks_trigger, validity,
+        _disclosed(params, quantity) if given_disclosed else min(standing.disclosed, quantity),
+        _ttl(params) if validity == "TTL" != standing.validity else 0,
+    )  # fmt: skip
+
+
+def read_amendment_trigger(params: Mapping[str, str], side: int, price: int, place: Place) -> int:
+    """Read where the stop of a cover order is to stand, on the right side of its entry's price.
+
+    Raises
+    ------
+    RequestRefused
+        `InputException`, 400.
+    """
+    stop = _price(params, "trigger_price", place)
+    check_trigger(side, stop, 0, replace(place, last=price))
+    return stop
 
 
 def protected_limit(side: int, around: int, protection: Decimal, place: Place) -> int:
@@ -309,6 +378,17 @@ def _protection(params: Mapping[str, str]) -> Decimal:
     if protection != AUTOMATIC and not 0 < protection <= PROTECTION_MAX:
         raise bad_input("Invalid `market_protection`: -1 or above 0 up to 100.")
     return protection
+
+
+def _disclosed(params: Mapping[str, str], quantity: int) -> int:
+    disclosed = _whole(params, "disclosed_quantity", default=0)
+    if disclosed > quantity:
+        raise bad_input("Disclosed quantity cannot be more than the quantity.")
+    if disclosed and disclosed * 100 < DISCLOSED_PERCENT_MIN * quantity:
+        raise bad_input(
+            f"Disclosed quantity should be at least {DISCLOSED_PERCENT_MIN} % of the quantity."
+        )
+    return disclosed
 
 
 def _ttl(params: Mapping[str, str]) -> int:
