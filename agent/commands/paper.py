@@ -25,7 +25,10 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
     ] = None,
     speed: Annotated[float, typer.Option(help="Virtual seconds a second of the wall.")] = 1.0,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 13030,
-    seed: Annotated[int, typer.Option(min=0, help="Draws paths, depth, synthetic prices.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Draws paths, depth, prices, faults [1, or the scenario's]."),
+    ] = None,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Wait at each instant for every joined client.")
     ] = False,
@@ -67,13 +70,33 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of going on with a stored run.")
     ] = False,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="A day that teaches: a name of --list-scenarios, or a TOML file."),
+    ] = None,
+    list_scenarios: Annotated[
+        bool, typer.Option("--list-scenarios", help="Print the scenarios that there are, and stop.")
+    ] = False,
 ) -> None:
     """Serve a local exchange that speaks the broker's REST and ticker.
 
     Example: ratchet-agent paper --candles var/candles --speed 60 --port 13030
     """
     from agent.market.sessions import IST
-    from agent.paper.opening import Opening, run
+    from agent.paper.opening import OPERATIONS, Opening, run
+    from agent.paper.scenario import find_scenario, print_scenarios
+
+    if list_scenarios:
+        print_scenarios(OPERATIONS)
+        return
+    scene = None if scenario is None else find_scenario(scenario, OPERATIONS)
+    if scene is not None and candles is not None:
+        raise SettingRefused(
+            "--scenario",
+            given="with --candles",
+            allowed="one of them",
+            fix="name the candles in the scenario: candles = ...",
+        )
 
     for name, value in (("--speed", speed), ("--speed-max", speed_max)):
         if value is not None and not 0 < value <= 100_000:
@@ -100,7 +123,8 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             datetime.now(IST).date(),
             candles=candles,
             instruments=instruments,
-            seed=seed,
+            seed=seed if seed is not None else scene.seed if scene else 1,
+            scenario=scene,
             ticks_per_day=ticks_per_day,
             first=date_option("--first", first),
             last=date_option("--last", last),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.paper.service import Service
 
 JSON: Final = "application/json"
+ADMIN_PREFIX: Final = "_paper"  # of the routes that are not the broker's
 
 
 @dataclass(frozen=True)

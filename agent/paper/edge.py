@@ -8,12 +8,12 @@ In lock-step the virtual clock stands while a client waits, so a slow answer is 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import RatchetError
-from agent.paper.answers import Answer, Request, Route, envelope, refusal
+from agent.paper.answers import ADMIN_PREFIX, Answer, Request, Route, envelope, refusal
 from agent.paper.desk import BEING_PROCESSED
 from agent.paper.faults import Asked, Fault, Strike
 from agent.paper.refusals import (
@@ -66,6 +66,12 @@ def asked_of(service: Service, route: Route, request: Request, parts: tuple[str,
 def operation_of(route: Route) -> str:
     """Return the name of a route's operation: its handler's."""
     return route.handler.__name__
+
+
+def operations_of(routes: Iterable[Route]) -> tuple[str, ...]:
+    """Return what a fault may name: the operations of the broker's own routes, not of ours."""
+    own = (route for route in routes if not route.path.startswith(f"/{ADMIN_PREFIX}/"))
+    return tuple(dict.fromkeys(operation_of(route) for route in own))
 
 
 async def answered(
@@ -240,8 +246,3 @@ def _refused(fault: Fault) -> RequestRefused:
 def _gateway(status: int) -> RequestRefused:
     words, kind = GATEWAY[status]
     return RequestRefused(words, kind, status)
-
-
-def own_parameters() -> Mapping[str, Any]:
-    """Return the words that `rejected` knows."""
-    return WORDS

@@ -131,6 +131,8 @@ class Market:
         self._candles = {key: self._on_grid(key, source.candles[key]) for key in self.keys}
         self._base = self._name_them()
         self._days = Calendar.of_days(self.candle_days())
+        self.circuits: dict[str, Decimal] = {}  # shares of the previous close; BAND without one
+        self.splits: dict[str, tuple[date, int]] = {}  # on that day each share became so many
         self._tapes: OrderedDict[tuple[str, date], _Drawn] = OrderedDict()
         self.days = self._replayed_days(first, last)
 
@@ -174,7 +176,9 @@ class Market:
         """Return the last close before a day in paise; the day's own open where none is known."""
         own = self._candles[key]
         row = self._rows_before(key, on)
-        return int(own.prices[3, row - 1] if row else own.prices[0, 0])
+        close = int(own.prices[3, row - 1] if row else own.prices[0, 0])
+        split, ratio = self.splits.get(key, (None, 1))
+        return round(close / ratio) if split == on else close
 
     def band(self, key: str, on: date) -> tuple[int, int]:
         """Return the circuit limits of a day in paise, on its grid.
@@ -183,8 +187,9 @@ class Market:
         """
         tick = self.instrument(key, on).tick_paise
         close = self.previous_close(key, on)
-        lower = -(-int(close * (1 - BAND)) // tick) * tick
-        upper = int(close * (1 + BAND)) // tick * tick
+        band = self.circuits.get(key, BAND)
+        lower = -(-int(close * (1 - band)) // tick) * tick
+        upper = int(close * (1 + band)) // tick * tick
         rows = self._rows_of(key, on)
         if rows.size:
             own = self._candles[key].prices[:, rows]
@@ -234,6 +239,9 @@ class Market:
                 )
             else:
                 built = self._from_tape(key, on, interval, session)
+            split, ratio = self.splits.get(key, (None, 1))
+            if split is not None and on < split <= today:  # official candles are adjusted
+                built = [_divided(one, ratio) for one in built]
             found += [
                 one
                 for one in built
@@ -411,6 +419,14 @@ def _spread(volume: float, points: int, *, daily: bool) -> Ints:
 
 def _known(trailing: float) -> float:
     return trailing if np.isfinite(trailing) else -4.0  # a range of 1.8 %: nothing is known yet
+
+
+def _divided(candle: Candle, ratio: int) -> Candle:
+    """Return a candle in the shares that there are after a split."""
+    prices = (candle.open, candle.high, candle.low, candle.close)
+    return Candle(
+        candle.start_ms, *(round(price / ratio) for price in prices), candle.volume * ratio
+    )
 
 
 def _day_number(on: date) -> int:

@@ -21,7 +21,9 @@ from agent.console import tell
 from agent.market.sessions import AUCTION_SINCE, NSE, from_epoch_ms
 from agent.paper import rest_admin, rest_faults, rest_gtt, rest_market, rest_orders
 from agent.paper.access import Access
+from agent.paper.answers import Route
 from agent.paper.clock import LockStep, Paced, Wall, epoch_now, monotonic
+from agent.paper.edge import operations_of
 from agent.paper.exchange import BEFORE_OPEN_MS, Exchange
 from agent.paper.faults import Faults
 from agent.paper.hub import Hub
@@ -29,19 +31,21 @@ from agent.paper.laid import DAYS_AHEAD, DAYS_MAX, Laid, anchor_for
 from agent.paper.limits import Limits
 from agent.paper.listings import read_dump
 from agent.paper.market import Market
+from agent.paper.scenario import Scenario
 from agent.paper.server import Served, listen, serve
 from agent.paper.service import Service
 from agent.paper.source import read_candles
 from agent.paper.store import Store, kept_in
 from agent.paper.synthetic import draw_market
 
-ROUTES: Final = (
+ROUTES: Final[tuple[Route, ...]] = (
     rest_orders.ROUTES
     + rest_gtt.ROUTES
     + rest_market.ROUTES
     + rest_admin.ROUTES
     + rest_faults.ROUTES
 )
+OPERATIONS: Final = operations_of(ROUTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Opening:
         The bound of a lock-step.
     wall_clock : bool
         The market's days are laid on real ones, and time is the time of day.
+    scenario : Scenario, optional
+        Its market instead of candles or the synthetic one, and its faults.
     epoch : callable
         The time of day, epoch ms.
     cash_paise : int
@@ -86,6 +92,7 @@ class Opening:
     fresh: bool = False
     speed_max: float | None = None
     wall_clock: bool = False
+    scenario: Scenario | None = None
     epoch: Callable[[], int] = epoch_now
 
 
@@ -111,6 +118,8 @@ def run(opening: Opening) -> None:
 
 def open_market(opening: Opening) -> Market:
     """Read or draw the market."""
+    if opening.scenario is not None:
+        return _scene(opening, opening.scenario)
     dump = read_dump(opening.instruments) if opening.instruments else None
     first = opening.first
     if opening.candles is not None:
@@ -131,6 +140,18 @@ def open_market(opening: Opening) -> Market:
     )
     if opening.wall_clock and first is None:
         market.days = _latest(market.days)
+    return market
+
+
+def _scene(opening: Opening, scenario: Scenario) -> Market:
+    market = Market(
+        scenario.candle_set(opening.seed),
+        seed=opening.seed,
+        ticks_per_day=opening.ticks_per_day,
+        first=scenario.days[0] if scenario.shapes else opening.first,
+        last=scenario.days[-1] if scenario.shapes else opening.last,
+    )
+    scenario.shape_market(market)
     return market
 
 
@@ -181,6 +202,7 @@ def identity(opening: Opening, market: Market) -> str:
         opening.cash_paise,
         opening.lockstep,
         *(("wall clock",) if opening.wall_clock else ()),
+        *((opening.scenario.text,) if opening.scenario else ()),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
@@ -216,7 +238,6 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
     access = Access(strict=opening.strict_login)
     access.tokens.update(store.value("tokens") or {})
     hub = Hub(exchange, tells_clock=opening.lockstep)
-    kept = store.value("faults")
     service = Service(
         exchange,
         access,
@@ -225,7 +246,7 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
         store,
         ROUTES,
         _admin_token(opening),
-        Faults.restored(kept) if kept else Faults(opening.seed),
+        _faults(opening, store),
         1.0 if opening.lockstep else opening.speed,
     )
     if opening.wall_clock:
@@ -256,6 +277,17 @@ def _open(opening: Opening, market: Market, store: Store) -> tuple[Exchange, boo
     return open_exchange(laid, store, cash_paise=opening.cash_paise, now_ms=now_ms)
 
 
+def _faults(opening: Opening, store: Store) -> Faults:
+    """Return what was armed before a restart, else the scenario's."""
+    kept = store.value("faults")
+    if kept:
+        return Faults.restored(kept)
+    faults = Faults(opening.seed)
+    for fault in opening.scenario.faults if opening.scenario else ():
+        faults.arm(fault)
+    return faults
+
+
 def _admin_token(opening: Opening) -> str | None:
     """Return the token that /_paper/ needs where others than this machine can call, else None."""
     try:
@@ -276,6 +308,10 @@ def _admin_token(opening: Opening) -> str | None:
 def _tell_how(opening: Opening, service: Service, served: Served, *, resumed: bool) -> None:
     exchange = service.exchange
     market = "synthetic prices under real names" if opening.candles is None else opening.candles
+    if opening.scenario is not None:
+        market = f"scenario {opening.scenario.name}"
+        tell(f"paper exchange: it teaches: {opening.scenario.teaches}")
+        tell(f"paper exchange: a safe client: {opening.scenario.safe}")
     pace = "in lock-step" if opening.lockstep else f"at {opening.speed:g} times the wall clock"
     if opening.wall_clock:
         pace = "by the clock on the wall"

@@ -7,12 +7,11 @@ A route is a line of data; handlers return the `data` of the broker's envelope o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from agent.errors import Broken, RatchetError
 from agent.paper import acts, edge
 from agent.paper.access import Access
-from agent.paper.answers import Answer, Request, Route, document, envelope, refusal
+from agent.paper.answers import ADMIN_PREFIX, Answer, Request, Route, document, envelope, refusal
 from agent.paper.clock import Clock
 from agent.paper.exchange import Exchange, Instant
 from agent.paper.faults import Asked, Faults
@@ -20,8 +19,6 @@ from agent.paper.hub import Hub
 from agent.paper.limits import Limits
 from agent.paper.refusals import RequestRefused, bad_input, no_permission, not_found
 from agent.paper.store import Store
-
-ADMIN_PREFIX: Final = "_paper"
 
 __all__ = ["Answer", "Request", "Route", "Service", "document", "envelope", "refusal"]
 
@@ -73,8 +70,7 @@ class Service:
     @property
     def operations(self) -> tuple[str, ...]:
         """What a fault may name: the operations of the broker's own routes."""
-        own = [route for route in self.routes if not route.path.startswith(f"/{ADMIN_PREFIX}/")]
-        return tuple(dict.fromkeys(edge.operation_of(route) for route in own))
+        return edge.operations_of(self.routes)
 
     def keep_faults(self) -> None:
         """Keep what is armed and how often it has struck, so that a restart changes nothing."""
