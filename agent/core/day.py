@@ -8,7 +8,6 @@ closing starting early enough; after the close the day is put away and the next 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from agent.core.commands import Describe, OpenDay, ReadBook, ReadMargins, ReadQuotes, Watch
@@ -18,6 +17,7 @@ from agent.core.restore import rebook
 from agent.core.turn import Turn
 from agent.core.values import Mode, Priority, Reason
 from agent.core.windows import read_history
+from agent.frozen import replace
 from agent.market.sessions import epoch_ms
 from agent.orders.exits import close
 from agent.risk.book import open_book

@@ -2,6 +2,8 @@
 
 Rule 1: no decision is taken anywhere else, and this one takes no clock, no draw, no I/O.
 Rule 2: the state is frozen; the `Turn` lives within one call.
+Rule 3: a tick that is proven to change nothing (idle.py) is answered at once; all else goes the
+plain way, `decide_plainly`, which alone says what an event means.
 Order: what the event says is taken in; then everything that it touched is driven (drive.py) until
 nothing changes; then the modes that money and operator call for.
 """
@@ -9,7 +11,6 @@ nothing changes; then the modes that money and operator call for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from agent.core import events as ev
@@ -25,6 +26,7 @@ from agent.core.day import (
 )
 from agent.core.decisions import on_model, on_model_failed
 from agent.core.entries import try_candidates
+from agent.core.idle import idle_after, lull_of
 from agent.core.levels import ensure_levels, hit_while_halted, mark, on_price
 from agent.core.restore import after_death
 from agent.core.state import Desk, Sight
@@ -32,6 +34,7 @@ from agent.core.trade import Trade
 from agent.core.turn import Turn
 from agent.core.values import Fault, Mode, Quote, Role
 from agent.core.windows import on_candle, on_history
+from agent.frozen import replace
 from agent.orders.drive import drive
 from agent.orders.exits import pushed_back
 from agent.orders.fills import legs_of, put_leg, take_row
@@ -51,6 +54,15 @@ def decide(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ...]]:
     Broken
         If an invariant of ours does not hold; the caller keeps the old state and opens nothing.
     """
+    if type(event) is ev.TickSeen:
+        after = idle_after(desk, event)
+        if after is not None:
+            return after, ()
+    return decide_plainly(desk, event)
+
+
+def decide_plainly(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ...]]:
+    """Do what `decide` promises, whatever the event."""
     turn = Turn(desk, event.at_ms)
     HANDLERS[type(event)](turn, event)
     for _ in range(ROUNDS_MAX):
@@ -63,10 +75,26 @@ def decide(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ...]]:
             after = ensure_levels(turn, before)
             if after is not before:
                 turn.put(after)
+            said = len(turn.commands)
             drive(turn, number)
+            if turn.desk.trades[number] is after and len(turn.commands) == said:
+                turn.still.add(number)
+            else:
+                turn.still.discard(number)
         money_guards(turn)
         keep_polling(turn)
+    if turn.still and type(event) is ev.TickSeen:
+        _lulled(turn, event.key)
     return turn.desk, tuple(turn.commands)
+
+
+def _lulled(turn: Turn, key: str) -> None:
+    """Keep the proof that the next ticks of an instrument are idle, where there is one."""
+    for number in turn.still:
+        if turn.desk.trades[number].key == key:
+            lull = lull_of(turn.desk, number)
+            if lull is not None:
+                turn.set(lulls={**turn.desk.lulls, key: lull})
 
 
 def _started(turn: Turn, event: ev.Started) -> None:

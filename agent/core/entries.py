@@ -173,7 +173,7 @@ def _spread(quote: Quote, most_bp: int) -> No | None:
 
 
 def _plan(turn: Turn, side: Side, instrument: Instrument, limit: int, policy: Policy) -> Plan | No:
-    atr = atr_ticks(turn, instrument.key)
+    atr = atr_ticks(turn.desk, instrument.key)
     try:
         return plan_for(
             policy,

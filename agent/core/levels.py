@@ -9,15 +9,16 @@ and what stands at the broker.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
+from agent.core.state import Desk
 from agent.core.trade import Levels, Trade
 from agent.core.turn import Turn
 from agent.core.values import Mode, Quote, Reason
 from agent.errors import SettingRefused
+from agent.frozen import replace
 from agent.market.sessions import from_epoch_ms
 from agent.orders.exits import close
 from agent.orders.lifecycle import OrderState
@@ -41,9 +42,9 @@ def policy_of(text: str) -> Policy:
     return Policy.parse(text, source="the version's policy")
 
 
-def atr_ticks(turn: Turn, key: str) -> Fraction | None:
+def atr_ticks(desk: Desk, key: str) -> Fraction | None:
     """Return the ATR of an instrument on the model's candles, ticks."""
-    known = turn.desk.atrs.get((key, turn.desk.interval))
+    known = desk.atrs.get((key, desk.interval))
     if known is None or known.value is None:
         return None
     return Fraction(round(known.value * ATR_PARTS), ATR_PARTS)
@@ -72,7 +73,7 @@ def _opened(turn: Turn, trade: Trade) -> Trade:
         if sight is None or not text:
             return trade  # the standing stop protects meanwhile; without one drive.py closes
         entry = trade.instrument.price(sight.quote.last)
-    atr = atr_ticks(turn, trade.key)
+    atr = atr_ticks(turn.desk, trade.key)
     tick = trade.instrument.tick_size
     try:
         plan = plan_for(
@@ -120,7 +121,7 @@ def on_price(turn: Turn, trade: Trade, quote: Quote) -> Trade:
         levels.plan,
         levels.trail,
         quote.last,
-        atr_ticks(turn, trade.key),
+        atr_ticks(turn.desk, trade.key),
         ts_ms=quote.exchange_ms,
         volume=quote.volume or None,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from agent.core.events import OfficialCandle, VersionInfo
 from agent.core.rules import Rules
@@ -16,6 +17,9 @@ from agent.market.instruments import Instrument
 from agent.market.sessions import Session
 from agent.risk.book import Book
 from agent.signals.signal import Candidate
+
+if TYPE_CHECKING:
+    from agent.core.idle import Idle, Lull
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ class Desk:
     asking : mapping of call to what it is for
     polls : int
         Books read without a reason, for every n-th to read the positions.
+    lulls : mapping of key to Lull
+        Proofs that ticks are idle (idle.py): follow from the rest, and are no part of the value.
+    idle : Idle or None
+        On a desk that is not written down yet: what its idle ticks add up to.
     """
 
     rules: Rules
@@ -104,6 +112,28 @@ class Desk:
     flattening: bool = False
     mismatches: Mapping[tuple[str, str], Mismatch] = field(default_factory=dict)
     margins_per_share: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    lulls: Mapping[str, Lull] = field(default_factory=dict, compare=False, repr=False)
+    idle: Idle | None = field(default=None, compare=False, repr=False)
+
+    @staticmethod
+    def unwritten(idle: Idle, now_ms: int) -> Desk:
+        """Return the desk after idle ticks; its other fields are written when one is read."""
+        desk = object.__new__(Desk)
+        object.__setattr__(desk, "idle", idle)
+        object.__setattr__(desk, "now_ms", now_ms)
+        return desk
+
+    if not TYPE_CHECKING:  # for a checker every field is there, and no other
+
+        def __getattr__(self, name: str) -> Any:
+            """Write down what is not written yet: called for a slot that holds nothing."""
+            if name == "idle" or name not in Desk.__dataclass_fields__:
+                raise AttributeError(f"a desk has no {name}")
+            written = self.idle.written()
+            for field_name in Desk.__dataclass_fields__:
+                if field_name != "idle":
+                    object.__setattr__(self, field_name, getattr(written, field_name))
+            return getattr(self, name)
 
     @property
     def mode(self) -> Mode:

@@ -8,26 +8,27 @@ so `decide` itself stays a function of its arguments; a test compares the desk t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from agent.core.commands import Command, Note, Notify, ReadBook, SetTimer
 from agent.core.state import Desk, Guard, Sight
 from agent.core.trade import Trade
 from agent.core.values import Mode, Priority
+from agent.frozen import replace
 
 
 class Turn:
     """The desk and the commands while one event is being worked on."""
 
-    __slots__ = ("at_ms", "commands", "desk", "touched")
+    __slots__ = ("at_ms", "commands", "desk", "still", "touched")
 
     def __init__(self, desk: Desk, at_ms: int) -> None:
         self.at_ms = max(at_ms, desk.now_ms)  # time never runs backwards in here
         # A copy of this turn's own: `set` writes into it, and nobody else has seen it yet.
-        self.desk = replace(desk, now_ms=self.at_ms)
+        self.desk = replace(desk, now_ms=self.at_ms, idle=None)
         self.commands: list[Command] = []
         self.touched: set[int] = set()
+        self.still: set[int] = set()  # trades that were driven and needed nothing
 
     def set(self, **changes: Any) -> None:
         """Change fields of the desk."""

@@ -11,13 +11,12 @@ whether the trade is over, then when to look again.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.core.commands import CancelTimer, SetTimer
 from agent.core.result import result_of
 from agent.core.trade import Trade
 from agent.core.turn import Turn
 from agent.core.values import Mode, Reason
+from agent.frozen import replace
 from agent.orders.exits import LOOKUPS_MIN, close, drive_exit, with_leg, withdraw
 from agent.orders.fills import release
 from agent.orders.leg import Leg, look_due, moved

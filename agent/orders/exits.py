@@ -12,12 +12,11 @@ or follow.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.core.commands import Cancel, Modify, Place
 from agent.core.trade import Closing, Trade, last_exit
 from agent.core.turn import Turn
 from agent.core.values import Band, Fault, Mode, Priority, Reason, Role, Terms
+from agent.frozen import replace
 from agent.orders.leg import Doing, Flight, Leg, moved, placed, sent, triggered
 from agent.orders.lifecycle import Evidence, OrderState
 from agent.orders.prices import exit_limit, protect_gap, protect_limit

@@ -8,12 +8,12 @@ brought back; one with our prefix and another instance is a second agent.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 from agent.core.trade import Trade
 from agent.core.turn import Turn
 from agent.core.values import Mode, OrderRow, Role, Terms, Transaction
+from agent.frozen import replace
 from agent.market.sessions import from_epoch_ms
 from agent.orders.exits import with_leg
 from agent.orders.leg import Leg, absorb

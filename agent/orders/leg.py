@@ -8,11 +8,12 @@ An answer to a change means "taken", not "applied": the row that shows the new t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.core.rules import LookupRules
 from agent.core.values import Fault, OrderRow, OrderType, Role, Terms, Transaction
+from agent.frozen import replace
 from agent.orders.lifecycle import AT_EXCHANGE, FINAL, Evidence, OrderState, advance, evidence_of
 
 

@@ -7,11 +7,10 @@ Here the planner's memory is kept in step with the order it is about.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.core.trade import Levels, Trade
 from agent.core.turn import Turn
 from agent.errors import check
+from agent.frozen import replace
 from agent.orders.leg import Leg
 from agent.trailing.planner import (
     REPLACE,

@@ -10,13 +10,14 @@ Prices are paise: whole for a trade of the exchange, a Fraction for an adopted a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from fractions import Fraction
 from typing import Literal
 
 from agent.errors import check
+from agent.frozen import replace
 from agent.market.charges import NO_CHARGES, Charges
 from agent.market.instruments import Side
 

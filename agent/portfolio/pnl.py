@@ -12,12 +12,13 @@ off what closing all of it at the marks would cost.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from typing import Final, Literal
 
 from agent.errors import check
+from agent.frozen import replace
 from agent.market.charges import NO_CHARGES, Charges, charges_on, rates_for, total_on
 from agent.market.instruments import Side
 from agent.portfolio.lots import (

@@ -14,10 +14,11 @@ Rule 4: the sums make a decision O(1); a test recomputes each of them naively.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 from agent.errors import check
+from agent.frozen import replace
 from agent.market.instruments import Side
 from agent.portfolio import pnl
 from agent.portfolio.lots import Closed, Fill, Paise, Position, plain

@@ -9,9 +9,10 @@ order is replaced (cancel, confirm, place), which orders/ does with the desired 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.frozen import replace
 from agent.trailing.plan import Plan
 
 Ms = int | Fraction

@@ -9,9 +9,10 @@ replay, labels, backtest and search all call it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.frozen import replace
 from agent.trailing.plan import Plan, rules_at
 from agent.trailing.rules import (
     ATR_MULTIPLE,
@@ -296,7 +297,7 @@ def step(
     favourable = signed * rules.units - rules.entry
     if favourable > move:
         move, settled = favourable, False
-    if atr is not None and atr > 0 and _is_news(gauge, atr):
+    if atr is not None and atr > 0 and is_news(gauge, atr):
         if rules.atr is None:
             rules, move = learn_atr(plan, rules, move, atr)
         gauge, settled = gauge_of(rules, atr), False
@@ -305,9 +306,7 @@ def step(
         after = TrailState(stop, target, move, gauge, True, signal, screen, None, rules)
         return after, _HELD
     new_stop, settled = stop_after(rules, stop, move, signed, gauge, signal == -1)
-    new_target = target
-    if target is not None and rules.target_ready and not _frozen(plan, signal):
-        new_target = target_after(rules, target, move)
+    new_target = target_now(plan, rules, target, move, signal)
     after = TrailState(new_stop, new_target, move, gauge, settled, signal, screen, None, rules)
     if new_stop == stop and new_target == target:
         return after, _HELD
@@ -444,6 +443,15 @@ def guarded(
     return (limit, MIN_GAP) if level > limit else (level, bound)
 
 
+def target_now(
+    plan: Plan, rules: Rules, target: int | None, move: Ticks, signal: int | None
+) -> int | None:
+    """Return the target that a best move gives where it may move at all, else the one in force."""
+    if target is None or not rules.target_ready or _frozen(plan, signal):
+        return target
+    return target_after(rules, target, move)
+
+
 def target_after(rules: Rules, target: int, move: Ticks) -> int:
     """Return the target that a best move gives, never nearer than `target`."""
     if move < rules.activation:
@@ -467,7 +475,8 @@ def target_after(rules: Rules, target: int, move: Ticks) -> int:
     return sign * level if level > sign * target else target
 
 
-def _is_news(gauge: Gauge | None, atr: Ticks) -> bool:
+def is_news(gauge: Gauge | None, atr: Ticks) -> bool:
+    """Whether an ATR is another than the levels know."""
     return gauge is None or (atr is not gauge.atr and atr != gauge.atr)
 
 

@@ -8,9 +8,10 @@ Prices are ticks; distances compare in `1/units` tick, as everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.frozen import replace
 from agent.trailing.rules import Rules
 
 Ticks = int | Fraction
