@@ -172,12 +172,11 @@ def read_fault(document: Mapping[str, Any], operations: Collection[str]) -> Faul
     try:
         fault = Fault.model_validate(dict(document))
     except ValidationError as refused:
-        first = refused.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else "kind"
+        where, given, allowed = first_error(refused)
         raise SettingRefused(
-            key,
-            given=repr(first.get("input"))[:80],
-            allowed=first["msg"],
+            str(where[0]) if where else "kind",
+            given=given,
+            allowed=allowed,
             fix=f"keys: {', '.join(Fault.model_fields)}",
         ) from None
     kind = KINDS.get(fault.kind)
@@ -202,6 +201,14 @@ def read_fault(document: Mapping[str, Any], operations: Collection[str]) -> Faul
         )
     _check_window(fault)
     return fault
+
+
+def first_error(refused: ValidationError) -> tuple[tuple[int | str, ...], str, str]:
+    """Return (where, what was found, what is expected); a key too many tells more than one less."""
+    errors = sorted(refused.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    first = errors[0]
+    given = "nothing" if first["type"] == "missing" else repr(first.get("input"))[:80]
+    return tuple(first["loc"]), given, first["msg"]
 
 
 def _check_window(fault: Fault) -> None:

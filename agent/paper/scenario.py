@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.errors import SettingRefused
 from agent.market.sessions import NSE
-from agent.paper.faults import Fault, read_fault
+from agent.paper.faults import Fault, first_error, read_fault
 from agent.paper.market import Market
 from agent.paper.shapes import Shape, draw_shapes
 from agent.paper.source import CandleSet, key_of, read_candles
@@ -162,10 +162,8 @@ def read_scenario(
             f"scenario {name}", given=fault, allowed="TOML", fix="mend that line"
         ) from fault
     except ValidationError as fault:
-        first = fault.errors()[0]
-        raise _wrong(
-            (text, name), first["loc"], repr(first.get("input"))[:80], first["msg"]
-        ) from None
+        where, given, allowed = first_error(fault)
+        raise _wrong((text, name), where, given, allowed) from None
     _check(document, text, name)
     candles = document.candles
     if candles is not None and folder is not None:
