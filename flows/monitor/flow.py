@@ -12,11 +12,12 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
 
 from agent.errors import RatchetError
 from agent.home import DEFAULT_HOME
 from flows.home import Home
-from flows.prefect_runs import key, run_name, tell_retrain
+from flows.prefect_runs import NO_SESSION, closed_today, key, run_name, tell_retrain
 
 MODEL_TIMEOUT_S = 1800
 
@@ -61,8 +62,11 @@ def watch_model(home: str, model: str, dataset: str | None) -> dict[str, Any]:
     persist_result=True,
 )
 def monitor(
-    home: str | None = None, model: str | None = None, dataset: str | None = None
-) -> list[dict[str, Any]]:
+    home: str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    sessions_only: bool = False,
+) -> Any:
     """Watch one model, or every model that is served or logged; one after the other.
 
     Parameters
@@ -71,11 +75,15 @@ def monitor(
         The state folder; else the environment's RATCHET_HOME.
     model, dataset : str, optional
         As the options of `ratchet monitor`.
+    sessions_only : bool
+        Do nothing on a day without a session (the schedule knows weekdays, not holidays).
 
     Returns
     -------
-    list of the documents of `ratchet monitor --json`
+    list of the documents of `ratchet monitor --json`; or a completed state `no session today`
     """
+    if sessions_only and closed_today():
+        return Completed(name=NO_SESSION, message="NSE is closed: nothing new to watch")
     from flows.monitor.watch import model_of, models_of
 
     opened = Home.open(Path(home or os.environ.get("RATCHET_HOME") or DEFAULT_HOME))

@@ -28,6 +28,11 @@ MISSING_S = 1.0
 PROBE_STARTING_S = 0.3
 PROBE_UP_S = 5.0
 UNANSWERED_MAX = 3
+# A part that hangs is started anew; a slow one is not. At a load of 17 on two cores the slowest
+# start took 85 s (part.py). Thirty questions in a row without an answer within 2 s take 2.5 to 3.5
+# minutes, twice that; the one more that is asked then may take a minute.
+HUNG_UNANSWERED = 30
+PATIENCE_S = 60.0
 # Together below the promised 15 s, with time left to kill what ignores them.
 GRACE_S = (5.0, 4.0, 3.0, 1.0)
 OWN_LOG = "up"
@@ -148,14 +153,36 @@ class Keeper:
             if self._stopping.is_set():  # also while we asked: it may be forgotten already
                 return None
             ran_s = time.monotonic() - began
-            if ran_s > STEADY_S:
+            if ran_s > STEADY_S and not missed:
                 kept.faults_in_a_row = 0
             if kept.part.probe is not None:
                 self._judge(kept, child, missed)
+            if missed >= HUNG_UNANSWERED and kept.state is State.SILENT:
+                if await self._hangs(kept, child, end):
+                    child.stop(0)
+                    return f"hung: it left {missed + 1} questions in a row unanswered"
+                missed = UNANSWERED_MAX
             if kept.state is State.STARTING and ran_s > kept.part.start_limit_s:
                 child.stop(0)
                 return f"was not ready after {kept.part.start_limit_s:g} s"
         return self._cause(kept, child)
+
+    async def _hangs(self, kept: Kept, child: Child, end: asyncio.Future[None]) -> bool:
+        """Ask a silent part once more, with patience; False if it may be another's fault."""
+        if kept.part.probe is None or any(
+            self._kept[need].state is not State.UP for need in kept.part.needs
+        ):
+            return False
+        self.say(f"{kept.part.name} seems to hang: asked once more, {PATIENCE_S:g} s")
+        asking = asyncio.ensure_future(kept.part.probe.answers(child.pid, PATIENCE_S))
+        stop = asyncio.ensure_future(self._stopping.wait())
+        either: list[asyncio.Future[Any]] = [asking, stop, end]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if asking.done():
+            return not asking.result()
+        asking.cancel()
+        return False
 
     def _judge(self, kept: Kept, child: Child, missed: int) -> None:
         """Tell what the latest probe changes; `missed` is how many in a row failed."""

@@ -120,7 +120,7 @@ def _pipeline(home: Home, given: Settings, *, own_prefect: bool) -> list[Part]:
     registered = Probe(
         settings.prefect_port,
         f"/api/work_pools/{POOL}/workers/filter",
-        body={},
+        body={"workers": {"status": {"any_": ["ONLINE"]}}},  # a heartbeat in the last 90 s
         text="ratchet-{pid}",
     )
     worker = ("flows.stack.worker", root, POOL, str(settings.flow_runs_max), whose)

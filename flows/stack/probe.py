@@ -36,10 +36,13 @@ class Probe:
     text: str = ""
     statuses: frozenset[int] = frozenset({200})
 
-    async def answers(self, pid: int) -> bool:
-        """Return whether the part with this process id answers as it should, within two seconds."""
+    async def answers(self, pid: int, limit_s: float | None = None) -> bool:
+        """Return whether the part with this process id answers as it should.
+
+        Within `limit_s` seconds, two without it.
+        """
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(LIMIT_S if limit_s is None else limit_s):
                 status, text = await self._ask()
         except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flows.stack import keeper
+from flows.stack import keeper, probe
 from flows.stack.part import Part
 from flows.stack.parts import Stack
 from flows.stack.probe import Probe
@@ -34,6 +34,10 @@ import subprocess, sys
 subprocess.Popen([sys.executable, "-c", {SLEEPER!r}], start_new_session=True)
 {SLEEPER}
 """
+
+
+# kind: seconds for the last question, and for every other
+SILENT = {"hanging": (0.5, 0.5), "slow": (20.0, 0.25), "patient": (600.0, 0.5)}
 
 
 def python(code: str, *arguments: object) -> tuple[str, ...]:
@@ -63,6 +67,7 @@ def parts(home: Path, port: int, kind: str) -> tuple[Part, ...]:
         "plain": (idle, once),
         "failing": (Part("failing", python("import sys; sys.exit('no key: give one')")),),
         "stubborn": (Part("stubborn", python(STUBBORN)),),
+        **dict.fromkeys(SILENT, ()),
     }
     return (warden, server, client, *more[kind])
 
@@ -72,6 +77,8 @@ def main() -> None:
     from flows.home import Home
 
     keeper.PROBE_UP_S = 0.3
+    if kind in SILENT:
+        keeper.HUNG_UNANSWERED, keeper.PATIENCE_S, probe.LIMIT_S = 5, *SILENT[kind]
     document = run(Home.open(home), Stack(parts(home, port, kind), {}, {}, {port: "server"}))
     sys.exit(0 if document["orderly"] else 3)
 

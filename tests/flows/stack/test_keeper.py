@@ -195,6 +195,46 @@ def test_a_part_that_runs_but_does_not_answer_is_told_and_left(home: Path, tmp_p
         assert stack.wait("server", "up")["pid"] == pid
 
 
+def test_a_part_that_hangs_is_started_again_but_not_what_waits_for_it(home: Path) -> None:
+    with keeper(home, "hanging") as stack:
+        stack.wait("client", "up")
+        before = stack.part("server")["pid"], stack.part("client")["pid"]
+        os.kill(before[0], signal.SIGSTOP)
+        server = stack.wait("server", "up", restarts=1)
+        assert server["pid"] != before[0]
+        assert "hung: it left 6 questions" in server["last_fault"]["why"]
+        # the client is asked through the server: its silence was not its own
+        client = stack.wait("client", "up")
+        assert (client["pid"], client["restarts"]) == (before[1], 0)
+        stack.stop()
+        assert stack.nothing_is_left()
+    told = stack.told()
+    assert told.index("server runs but does not answer") < told.index("server seems to hang")
+    assert "restart 1 in 0.5 s" in told
+
+
+def test_a_part_that_is_slow_is_not_started_again(home: Path) -> None:
+    """It answers nothing in time, but the last question, which may take longer."""
+    with keeper(home, "slow") as stack:
+        pid = stack.wait("server", "up")["pid"]
+        (home / "sick-slow").touch()  # half a second an answer, a quarter allowed
+        stack.wait("server", "silent")
+        until(lambda: stack.told().count("server seems to hang") >= 2, "it was asked twice")
+        server = stack.wait("server", "silent")
+        assert (server["pid"], server["restarts"]) == (pid, 0)
+        (home / "sick-slow").unlink()
+        assert stack.wait("server", "up")["pid"] == pid
+
+
+def test_a_stop_while_a_hung_part_is_asked_once_more_does_not_wait_for_it(home: Path) -> None:
+    with keeper(home, "patient") as stack:
+        stack.wait("client", "up")
+        os.kill(stack.part("server")["pid"], signal.SIGSTOP)
+        until(lambda: "server seems to hang" in stack.told(), "it is being asked")
+        assert stack.stop() < STOP_S
+        assert stack.nothing_is_left()
+
+
 def test_what_ignores_sigterm_is_killed_in_time_and_the_status_says_so(home: Path) -> None:
     with keeper(home, "stubborn") as stack:
         stack.wait("stubborn", "up")

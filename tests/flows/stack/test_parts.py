@@ -154,6 +154,12 @@ def test_the_schedules_are_those_of_the_table() -> None:
         "flows.monitor.flow.monitor": [("0 17 * * 1-5", "Asia/Kolkata")],
     }
     assert all(d["work_pool"] == {"name": "ratchet"} for d in document["deployments"])
+    skip = {
+        d["entrypoint"]
+        for d in document["deployments"]
+        if d.get("parameters", {}).get("sessions_only")
+    }
+    assert skip == {entry for entry, times in found.items() if times and "1-5" in times[0][0]}
 
 
 def test_the_operator_s_page_names_every_part_port_and_state(home: Path) -> None:
