@@ -88,7 +88,7 @@ class Budget:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             self._catch_up(now_ms)
-            wait = self._wait(kind, now_ms, hurried=hurried, calls=calls)
+            wait = wait_until(kind, self._sent[kind], now_ms, hurried=hurried, calls=calls)
             if not wait:
                 for _ in range(calls):
                     self._append(kind, now_ms)
@@ -107,15 +107,6 @@ class Budget:
     def close(self) -> None:
         """Close the log."""
         os.close(self._file)
-
-    def _wait(self, kind: Kind, now_ms: int, *, hurried: bool, calls: int) -> int:
-        sent, until = self._sent[kind], 0
-        for window in WINDOWS[kind]:
-            allowed = window.calls if hurried else window.unhurried
-            recent = len(sent) - _index_after(sent, now_ms - window.length_ms)
-            if recent + calls > allowed:
-                until = max(until, sent[len(sent) - allowed + calls - 1] + window.length_ms)
-        return until
 
     def _append(self, kind: Kind, now_ms: int) -> None:
         at = max(now_ms, self._sent[kind][-1] if self._sent[kind] else now_ms)
@@ -159,6 +150,29 @@ class Budget:
         os.lseek(self._file, 0, os.SEEK_SET)
         os.write(self._file, data)
         self._read_to = len(data)
+
+
+def wait_until(
+    kind: Kind, sent: deque[int], now_ms: int, *, hurried: bool = False, calls: int = 1
+) -> int:
+    """Return when so many calls may leave beside those that were sent; 0: now.
+
+    Parameters
+    ----------
+    kind : {"order", "quote", "historical", "other"}
+    sent : deque of int, epoch ms, rising
+        Send times of this kind, as far back as its longest window.
+    now_ms : int, epoch ms
+    hurried : bool
+    calls : int
+    """
+    until = 0
+    for window in WINDOWS[kind]:
+        allowed = window.calls if hurried else window.unhurried
+        recent = len(sent) - _index_after(sent, now_ms - window.length_ms)
+        if recent + calls > allowed:
+            until = max(until, sent[len(sent) - allowed + calls - 1] + window.length_ms)
+    return until
 
 
 def _index_after(sent: deque[int], instant: int) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.backtest.link import effect, quote_of
 from agent.core import commands as cmd
 from agent.core import events as ev
 from agent.core.codec import from_plain, to_plain
@@ -27,7 +28,7 @@ from agent.core.decide import decide
 from agent.core.restore import Kept, restored
 from agent.core.rules import EntryRules, Rules, WatchRules
 from agent.core.state import Desk
-from agent.core.values import Band, Fault, Quote
+from agent.core.values import Band, Fault
 from agent.market.candles import interval_ms
 from agent.market.sessions import Calendar, epoch_ms, from_epoch_ms
 from agent.paper.board import Board
@@ -35,7 +36,7 @@ from agent.paper.exchange import Exchange
 from agent.paper.market import Market
 from agent.paper.records import row_of
 from agent.paper.refusals import RequestRefused
-from agent.paper.rest_orders import position_row
+from agent.paper.books import position_row
 from agent.paper.source import CandleSet, Columns
 from agent.risk.settings import CapitalSettings, MoneySettings, RiskSettings, SizingSettings
 from agent.shell.rows import held_row, order_row
@@ -213,13 +214,13 @@ class World:
         elif self._strikes("lost_before"):
             self._lost(number)
         elif self._strikes("lost_after"):
-            self._later(way, lambda _: self._effect(call))
+            self._later(way, lambda _: effect(self.exchange, call))
             self._lost(number)
         elif isinstance(call, cmd.Place) and self._strikes("late"):
-            self._later(self.draw.randint(8_000, 90_000), lambda _: self._effect(call))
+            self._later(self.draw.randint(8_000, 90_000), lambda _: effect(self.exchange, call))
             self._lost(number)
         else:
-            self._later(way, lambda _: self._answer_now(number, self._effect(call), way))
+            self._later(way, lambda _: self._answer_now(number, effect(self.exchange, call), way))
 
     def _answer_now(self, number: int, found: str | RequestRefused, way: int) -> None:
         if isinstance(found, RequestRefused):
@@ -230,33 +231,6 @@ class World:
 
     def _lost(self, number: int) -> None:
         self._answer(TIMEOUT_MS, lambda at: ev.CallFailed(at, number, Fault.UNKNOWN, "timed out"))
-
-    def _effect(self, call: cmd.Place | cmd.Modify | cmd.Cancel) -> str | RequestRefused:
-        desk, instrument = self.exchange.desk, self.exchange.boards[call.key].instrument
-        try:
-            if isinstance(call, cmd.Cancel):
-                return desk.cancel(call.order_id, self.now).order_id
-            terms = call.terms
-            params = {"order_type": terms.order_type, "validity": "DAY"}
-            if terms.price_ticks:
-                params["price"] = str(instrument.price(terms.price_ticks))
-            if terms.trigger_ticks:
-                params["trigger_price"] = str(instrument.price(terms.trigger_ticks))
-            if call.market_protection is not None:
-                params["market_protection"] = str(call.market_protection)
-            if isinstance(call, cmd.Modify):
-                if call.quantity_changes:
-                    params["quantity"] = str(terms.quantity)
-                return desk.modify(call.order_id, params, self.now).order_id
-            params |= {
-                "quantity": str(terms.quantity),
-                "transaction_type": call.transaction,
-                "product": call.product,
-                "tag": call.tag,
-            }
-            return desk.place(call.key, params, self.now).order_id
-        except RequestRefused as fault:
-            return fault
 
     def _read(self, call: cmd.Call) -> None:
         number, way = call.call, self.draw.randint(5, 60)
@@ -405,20 +379,6 @@ def rules(**changes: object) -> Rules:
         ),
     )
     return replace(base, **changes)  # type: ignore[arg-type]
-
-
-def quote_of(board: Board, now_ms: int) -> Quote:
-    """Return what the ticker would show of an instrument."""
-    seen, tick = board.seen(now_ms), board.instrument.tick_paise
-    return Quote(
-        last=seen.last // tick,
-        volume=seen.volume,
-        bids=tuple((p // tick, q) for p, q, _ in seen.bids),
-        asks=tuple((p // tick, q) for p, q, _ in seen.asks),
-        traded_ms=seen.last_trade_s * 1000,
-        exchange_ms=seen.exchange_s * 1000,
-        close=seen.close // tick,
-    )
 
 
 def _market(seed: int) -> Market:
