@@ -1,0 +1,1 @@
+"""Searching over trailing policies: grids, runs that resume, results, what they are worth."""
