@@ -88,7 +88,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["RowRefused"]["properties"]["error"] = {"$ref": REFS.format(name="Problem")}
     schemas["Problem"] = _problem_schema()
     whole["components"] = {
-        "schemas": schemas,
+        "schemas": _patterns(schemas),
         "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}},
     }
     paths: dict[str, dict[str, Any]] = {}
@@ -96,6 +96,19 @@ def _document(app: FastAPI) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method] = _operation(route)
     whole["paths"] = paths
     return whole
+
+
+def _patterns(schema: Any) -> Any:
+    """Return a schema with its patterns as JSON Schema reads them, where Python alone has `Z`."""
+    if isinstance(schema, list):
+        return [_patterns(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: value.replace(r"\Z", "$") if key == "pattern" and isinstance(value, str)
+        else _patterns(value)
+        for key, value in schema.items()
+    }  # fmt: skip
 
 
 def _operation(route: Route) -> dict[str, Any]:

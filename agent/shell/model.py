@@ -2,20 +2,64 @@
 
 A version that answers and is not known yet is looked up at once, so that its policy travels with
 the answer. An answer that cannot be read is an error for its symbol: entries fail closed.
+
+Connections are kept. One that is lost under way is tried once more on a new one: asking twice
+changes nothing, and both carry the same request ids. After a row of failures the model is not
+asked for a while (`Breaker`): a service that hangs must not cost a time-out at every candle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.core.commands import AskModel, Window
 from agent.core.events import Event, ModelAnswered, ModelDescribed, Prediction, VersionInfo
 from agent.errors import Refused, Retryable
 from agent.market.sessions import epoch_ms
 
+if TYPE_CHECKING:
+    import httpx
+
 SIDES: Final = frozenset({"BUY", "SELL", "HOLD"})
+FAILURES_MAX: Final = 5
+OPEN_S: Final = 10.0
+TOKEN: Final = "RATCHET_PREDICT_TOKEN"  # noqa: S105  (the name of the variable, as the service has it)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Open after a row of failures: not to be asked until `open_s` have passed, then once.
+
+    Parameters
+    ----------
+    failures_max : failures in a row that open it
+    open_s : seconds
+    """
+
+    failures_max: int = FAILURES_MAX
+    open_s: float = OPEN_S
+    _failures: int = 0
+    _until_s: float = 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """Return how long it stays open, seconds; 0 where one may ask (monotonic clock)."""
+        return max(0.0, self._until_s - now_s)
+
+    def worked(self) -> None:
+        """Take a success: closed."""
+        self._failures = 0
+
+    def failed(self, now_s: float) -> None:
+        """Take a failure; the first after it was open opens it again."""
+        self._failures += 1
+        if self._failures >= self.failures_max:
+            self._until_s = now_s + self.open_s
 
 
 class ModelClient:
@@ -28,16 +72,28 @@ class ModelClient:
     name : str, optional
         The model; the only one served where it is left out.
     timeout_s : float
+        Of one prediction call.
+    token : str, optional
+        Sent with every call; else what `RATCHET_PREDICT_TOKEN` holds, if anything.
+    breaker : Breaker, optional
     """
 
     def __init__(
-        self, url: str, name: str = "", *, timeout_s: float = 2.0, token: str | None = None
+        self,
+        url: str,
+        name: str = "",
+        *,
+        timeout_s: float = 2.0,
+        token: str | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         import httpx
 
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        token = token or os.environ.get(TOKEN)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url, timeout=timeout_s, headers=headers)
         self._slow = httpx.Timeout(max(timeout_s, 10.0))
+        self._breaker = breaker or Breaker()
         self._name = name
         self._known: dict[str, VersionInfo] = {}
 
@@ -101,18 +157,45 @@ class ModelClient:
         return self._name
 
     def _get(self, path: str) -> dict[str, Any]:
-        import httpx
-
-        return self._read(lambda: self._http.get(path, timeout=self._slow), httpx)
+        return self._read(lambda: self._http.get(path, timeout=self._slow))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._read(lambda: self._http.post(path, json=body))
+
+    def _read(self, call: Callable[[], httpx.Response]) -> dict[str, Any]:
+        """Make a call within the breaker; return the document of its answer.
+
+        Raises
+        ------
+        Retryable
+            If it failed, was refused for now (5xx, 429), or is not asked because of the breaker.
+        Refused
+            If it was refused for good.
+        """
+        if (wait_s := self._breaker.wait_s(time.monotonic())) > 0:
+            raise Retryable(
+                f"model service: not asked after {self._breaker.failures_max} failures in a row; "
+                f"the next try is in {wait_s:.1f} s"
+            )
+        try:
+            document = self._answered(call)
+        except Retryable:
+            self._breaker.failed(time.monotonic())
+            raise
+        except Refused:
+            self._breaker.worked()  # it answers: what was asked is wrong
+            raise
+        self._breaker.worked()
+        return document
+
+    def _answered(self, call: Callable[[], httpx.Response]) -> dict[str, Any]:
         import httpx
 
-        return self._read(lambda: self._http.post(path, json=body), httpx)
-
-    def _read(self, call: Any, httpx: Any) -> dict[str, Any]:
         try:
-            response = call()
+            try:
+                response = call()
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                response = call()  # the connection was lost; asking again changes nothing
             document = response.json()
         except (httpx.HTTPError, ValueError) as fault:
             raise Retryable(f"model service: {type(fault).__name__}: {fault}") from fault
@@ -127,7 +210,9 @@ def prediction_of(key: str, row: Any) -> Prediction:
     """Return one answer of a batch; what cannot be read is an error for its symbol."""
     try:
         if "prediction" not in row:
-            return Prediction(key, error=str(row.get("detail") or row.get("title") or row)[:200])
+            problem = row.get("error") or row
+            told = problem.get("detail") or problem.get("title") or problem
+            return Prediction(key, error=str(told)[:200])
         told = row["prediction"]
         side = told["side"]
         if side not in SIDES:
@@ -150,6 +235,7 @@ def prediction_of(key: str, row: Any) -> Prediction:
 def _instance(window: Window, as_of_ms: int) -> dict[str, Any]:
     return {
         "key": window.key,
+        "request_id": uuid.uuid4().hex,  # the same when it is asked twice
         "as_of": as_of_ms,
         "source": list(window.sources),
         "candles": {

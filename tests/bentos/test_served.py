@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -404,3 +405,29 @@ def test_a_flood_is_answered_or_refused_never_failed(service: Service) -> None:
     assert set(statuses) <= {200, 503}
     assert statuses[200] >= 64
     assert service.ready()
+
+
+def test_two_thousand_connections_and_slow_clients_cost_nobody_an_answer(service: Service) -> None:
+    """Idle ones, half a head, half a body a byte at a time: the others are answered as before."""
+    pids = {worker.pid for worker in service.workers()}
+    before = sum(worker.memory_info().rss for worker in service.workers())
+    half = [b"", b"POST /v1/mod", head("POST", PREDICT, "Content-Length: 5000") + b'{"key"']
+    wires = [
+        socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(2_000)
+    ]
+    try:
+        for i, wire in enumerate(wires):
+            wire.sendall(half[i % 2 if i >= 90 else 2])  # as many bodies as may be open stay open
+        drip = wires[0]
+        for answer in ask(service, [f"NSE:W{i}" for i in range(60)], connections=4):
+            assert answer["version"] in {1, 2, 3}
+            with contextlib.suppress(OSError):  # it is refused in the end
+                drip.sendall(b"x")
+        assert service.ready()
+        grown = sum(worker.memory_info().rss for worker in service.workers()) - before
+        assert grown < 200 * 2**20, grown
+    finally:
+        for wire in wires:
+            wire.close()
+    assert {worker.pid for worker in service.workers()} == pids
+    assert b"Traceback" not in service.log.read_bytes()
