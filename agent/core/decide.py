@@ -140,11 +140,13 @@ def _order(turn: Turn, event: ev.OrderSeen) -> None:
 
 
 def _book(turn: Turn, event: ev.BookRead) -> None:
-    turn.answered(event.call)
+    purpose = turn.answered(event.call)
     on_book(turn, event)
     if event.positions is not None:
         turn.lift("books")
         turn.lift("token")
+    elif purpose == "book:full":  # half of a reading answers nothing that asked for the whole
+        turn.timer("recheck", turn.at_ms + turn.desk.rules.lookup.confirm_ms)
     if turn.desk.wanted_book:
         turn.want_book()
 
