@@ -83,18 +83,11 @@ def decide_plainly(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ..
                 turn.still.discard(number)
         money_guards(turn)
         keep_polling(turn)
-    if turn.still and type(event) is ev.TickSeen:
-        _lulled(turn, event.key)
+    if turn.still:
+        found = {turn.desk.trades[n].key: lull_of(turn.desk, n) for n in sorted(turn.still)}
+        proven = {key: lull for key, lull in found.items() if lull is not None}
+        turn.set(lulls={**turn.desk.lulls, **proven})
     return turn.desk, tuple(turn.commands)
-
-
-def _lulled(turn: Turn, key: str) -> None:
-    """Keep the proof that the next ticks of an instrument are idle, where there is one."""
-    for number in turn.still:
-        if turn.desk.trades[number].key == key:
-            lull = lull_of(turn.desk, number)
-            if lull is not None:
-                turn.set(lulls={**turn.desk.lulls, key: lull})
 
 
 def _started(turn: Turn, event: ev.Started) -> None:

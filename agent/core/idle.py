@@ -7,7 +7,7 @@ tick that is not proven takes the plain way. A test takes random days both ways,
 Rule 2: pure. An idle tick gives a new desk that is not written down yet (`Desk.idle` holds what it
 adds up to); whoever reads it finds what the plain way would have written (`Idle.written`).
 
-A `Lull` is the proof for one trade, made after a full tick through which it stood still. It holds
+A `Lull` is the proof for one trade, made after an event through which it stood still. It holds
 for the very values it was made of (compared by identity) and says within which bounds:
  1. levels: the price is inside both levels and no further than the best price, so step 1 exits
     nothing and `m` stays; the ATR is the one the levels know; where `min_gap` bound the stop, the
@@ -28,22 +28,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.core.events import TickSeen
-from agent.core.levels import atr_ticks
-from agent.core.state import AtrState, Desk, Guard, Sight
+from agent.core.levels import atr_ticks, tighter_risk
+from agent.core.state import AtrState, Desk, Guard, Sight, unwritten
 from agent.core.trade import Trade
 from agent.core.values import Mode, Quote
 from agent.frozen import replace
 from agent.market.sessions import Session
 from agent.orders.lifecycle import OrderState
-from agent.portfolio.lots import Lot, Paise, Position
+from agent.portfolio.lots import Paise, Position
 from agent.portfolio.pnl import exit_cost, slots_of
 from agent.risk import book as money
-from agent.risk.limits import guards
 from agent.trailing.ratchet import TrailState, guarded, is_news, stop_after, target_now
 from agent.trailing.rules import Rules
 
 IDLE_MAX = 1_000  # ticks that may wait to be written down: what a desk holds stays bounded
 FAR = 1 << 62
+_made = tuple.__new__  # a named tuple's own constructor takes three times as long
 PRICES_MAX = 4_096  # prices whose worth a lull remembers
 
 
@@ -59,8 +59,9 @@ class Lull:
         How far a price may lie from the one before.
     until_ms : int, epoch ms
         Before this instant.
-    held : tuple of (lots, the loss guard's own mark)
-        What the trade's key is worth depends on; `worths` remembers it by price.
+    position : Position or None
+        What the money's book holds in the trade's slot, and nothing else of its instrument: its
+        lots give what it is worth at a price, which `worths` remembers.
     """
 
     trade: Trade
@@ -72,7 +73,7 @@ class Lull:
     high: int
     jump: int
     until_ms: int
-    held: tuple[tuple[tuple[Lot, ...], Paise | None], ...]
+    position: Position | None
     worths: dict[int, Paise]
 
     def holds(self, desk: Desk) -> bool:
@@ -84,16 +85,14 @@ class Lull:
             and desk.session is self.session
             and desk.guards is self.guards
             and desk.operator is self.operator
-            and _same_lots(self.held, _held(desk, trade.key))
+            and _same_lots(self.position, _position(desk, trade))
         )
 
 
-class Seen(NamedTuple):
-    """The last tick of a key with a trade: its time, its price, what the key is worth at it."""
-
-    exchange_ms: int
-    price: int
-    worth: Paise
+# The last tick of a key with a trade: its time, its price in ticks, what the key is worth at it.
+# Idle ticks, newest first: a list that many desks share. Both are bare tuples: made at every tick.
+Seen = tuple[int, int, Paise]
+Log = tuple[TickSeen, "Log | None"]
 
 
 class Frame(NamedTuple):
@@ -109,13 +108,6 @@ class Frame(NamedTuple):
     closes_ms: int
     floor: Paise
     fall: Paise
-
-
-class Log(NamedTuple):
-    """Idle ticks, newest first: a list that many desks share."""
-
-    tick: TickSeen
-    before: Log | None
 
 
 class Idle(NamedTuple):
@@ -134,8 +126,8 @@ class Idle(NamedTuple):
         desk, ticks = self.frame.desk, list[TickSeen]()
         log = self.log
         while log is not None:
-            ticks.append(log.tick)
-            log = log.before
+            tick, log = log
+            ticks.append(tick)
         last = {tick.key: tick for tick in reversed(ticks)}
         sights = {**desk.sights, **{k: Sight(t.quote, t.at_ms) for k, t in last.items()}}
         trades, lulls, book = dict(desk.trades), dict(desk.lulls), desk.money
@@ -167,51 +159,55 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
         if idle is None:
             return None
     frame, now_ms, waiting, log, net, best, seen = idle
-    if event.at_ms < now_ms or waiting >= IDLE_MAX:
+    at_ms, key = event.at_ms, event.key
+    if at_ms < now_ms or waiting >= IDLE_MAX:
         return None
-    key = event.key
-    if key in frame.lulls:
-        lull, quote = frame.lulls[key], event.quote
-        if lull is None or event.cached or event.at_ms >= lull.until_ms:
+    lulls = frame.lulls
+    if key in lulls:
+        lull, quote = lulls[key], event.quote
+        if lull is None or event.cached or at_ms >= lull.until_ms:
             return None
-        price, exchange_ms, was = quote.last, quote.exchange_ms, seen[key]
+        price, exchange_ms = quote.last, quote.exchange_ms
+        was_ms, was_price, was_worth = seen[key]
         if not (
             lull.low <= price <= lull.high
-            and was.exchange_ms <= exchange_ms
+            and was_ms <= exchange_ms
             and frame.opens_ms <= exchange_ms < frame.closes_ms
-            and -lull.jump <= price - was.price <= lull.jump
+            and -lull.jump <= price - was_price <= lull.jump
         ):
             return None
-        worth = lull.worths.get(price)
-        if worth is None:
-            worth = _worth_at(frame.desk, lull, price)
-        net += worth - was.worth
-        if net > best:  # noqa: PLR1730  (a call of `max` would be a tenth of all the work)
-            best = net
-        if net <= frame.floor or best - net >= frame.fall:
-            return None
-        seen = {**seen, key: Seen(exchange_ms, price, worth)}
-    after = Idle(frame, event.at_ms, waiting + 1, Log(event, log), net, best, seen)
-    return Desk.unwritten(after, event.at_ms)
+        if price != was_price:
+            worth = lull.worths.get(price)
+            if worth is None:
+                worth = _worth_at(frame.desk, lull, price)
+            net += worth - was_worth
+            if net > best:  # noqa: PLR1730  (a call of `max` is a tenth of all the work)
+                best = net
+            if net <= frame.floor or best - net >= frame.fall:
+                return None
+            was_worth = worth
+        seen = {**seen, key: (exchange_ms, price, was_worth)}
+    after = _made(Idle, (frame, at_ms, waiting + 1, (event, log), net, best, seen))
+    return unwritten(after, at_ms)
 
 
 def lull_of(desk: Desk, number: int) -> Lull | None:
-    """Return the proof for a trade that has just stood still through a full tick, if there is one.
+    """Return the proof for a trade that stands still, if there is one.
 
     Parameters
     ----------
     desk : Desk
-        After the tick, written down.
+        Written down, after an event.
     number : int
-        Of a trade that drive.py, asked at this tick, did nothing for.
+        Of a trade that drive.py, asked at this event, did nothing for.
     """
     trade = desk.trades[number]
-    levels, sight, session = trade.levels, desk.sights.get(trade.key), desk.session
-    if levels is None or sight is None or session is None or session.pauses:
+    levels, session, book = trade.levels, desk.session, desk.money
+    if levels is None or book is None or session is None or session.pauses or not _rests(trade):
         return None
-    if not (_rests(trade) and trade.average == levels.average):
+    if trade.average != levels.average or tighter_risk(book, trade) is not None:
         return None
-    bounds = _bounds(levels.trail, sight.quote.last)
+    bounds = _bounds(levels.trail)
     known = desk.atrs.get((trade.key, desk.interval))
     atr = atr_ticks(desk, trade.key)
     if bounds is None or (atr is not None and atr > 0 and is_news(levels.trail.gauge, atr)):
@@ -219,8 +215,9 @@ def lull_of(desk: Desk, number: int) -> Lull | None:
     trail, rules = levels.trail, levels.trail.rules
     if target_now(levels.plan, rules, trail.target, trail.move, trail.signal) != trail.target:
         return None
-    held = _held(desk, trade.key)
-    old = desk.lulls.get(trade.key)
+    position, old = _position(desk, trade), desk.lulls.get(trade.key)
+    if len(slots_of(book.portfolio, trade.key)) != (position is not None):
+        return None  # the same instrument in another product
     return Lull(
         trade,
         known,
@@ -231,8 +228,8 @@ def lull_of(desk: Desk, number: int) -> Lull | None:
         jump=rules.outlier // rules.units if rules.outlier >= 0 else FAR,
         # a millisecond early: the planner is quiet a millisecond before its timer says so
         until_ms=trade.timer_ms - 1 if trade.timer_ms else FAR,
-        held=held,
-        worths=old.worths if old is not None and _same_lots(old.held, held) else {},
+        position=position,
+        worths=old.worths if old is not None and _same_lots(old.position, position) else {},
     )
 
 
@@ -251,7 +248,7 @@ def _rests(trade: Trade) -> bool:
     )
 
 
-def _bounds(trail: TrailState, price: int) -> tuple[int, int] | None:
+def _bounds(trail: TrailState) -> tuple[int, int] | None:
     """Return the lowest and the highest price at which a step leaves the trail as it is."""
     rules, screen = trail.rules, trail.screen
     unsure = screen.suspect is not None or screen.shallow or screen.believed != screen.last_price
@@ -262,7 +259,9 @@ def _bounds(trail: TrailState, price: int) -> tuple[int, int] | None:
     if trail.target is not None:
         high = min(high, sign * trail.target - 1)
     if not trail.settled:
-        after = stop_after(rules, stop, trail.move, sign * price, trail.gauge, trail.signal == -1)
+        after = stop_after(
+            rules, stop, trail.move, sign * screen.believed, trail.gauge, trail.signal == -1
+        )
         if after != (stop, False):
             return None
         high = min(high, _room(rules, trail))
@@ -292,7 +291,7 @@ def _after(trade: Trade, quote: Quote) -> Trade:
 
 def _begun(desk: Desk) -> Idle | None:
     """Return where idle ticks of a written desk begin, if any can be."""
-    session, book, rules = desk.session, desk.money, desk.rules
+    session, book = desk.session, desk.money
     if desk.candidates or (desk.mode >= Mode.FLATTEN and desk.operator is not Mode.HALT):
         return None
     lulls: dict[str, Lull | None] = {}
@@ -301,65 +300,68 @@ def _begun(desk: Desk) -> Idle | None:
             lull = desk.lulls.get(trade.key)
             same = lull is not None and lull.trade is trade and trade.key not in lulls
             lulls[trade.key] = lull if same and lull is not None and lull.holds(desk) else None
-    if session is None or book is None or not desk.polling or not _calm(desk, book):
-        frame = Frame(desk, dict.fromkeys(lulls), 0, 0, 0, 0)
-        return Idle(frame, desk.now_ms, 0, None, 0, 0, {})
-    limits, capital = rules.money.risk, rules.money.capital.paise
+    if session is None or book is None or not desk.polling or _margin_acts(desk, book):
+        return _over(Frame(desk, dict.fromkeys(lulls), 0, 0, 0, 0))
+    settings, net = desk.rules.money, book.portfolio.day_net
+    limits, capital = settings.risk, settings.capital.paise
+    # a paisa early: the guards compare what is rounded
     fall = FAR if limits.max_drawdown is None else limits.max_drawdown.paise(capital) - 1
     floor = 1 - limits.max_daily_loss.paise(capital)
-    frame = Frame(desk, lulls, session.opens_ms, session.closes_ms, floor, fall)
-    seen = {key: _seen(desk, lull) for key, lull in lulls.items() if lull is not None}
-    return Idle(frame, desk.now_ms, 0, None, book.portfolio.day_net, book.best, seen)
+    if net <= floor or net > book.best or book.best - net >= fall:
+        lulls = dict.fromkeys(lulls)
+    return _over(Frame(desk, lulls, session.opens_ms, session.closes_ms, floor, fall))
 
 
-def _calm(desk: Desk, book: money.Book) -> bool:
-    """Tell whether no guard of the money acts: one that does looks at every price."""
-    if book.portfolio.day_net > book.best or any(name.startswith("margin") for name in desk.guards):
-        return False
-    return all(breach.mode is None for breach in guards(book, desk.rules.money))
+def _over(frame: Frame) -> Idle:
+    """Return what no tick at all adds up to."""
+    desk, book = frame.desk, frame.desk.money
+    seen = {key: _seen(desk, lull) for key, lull in frame.lulls.items() if lull is not None}
+    net, best = (0, 0) if book is None else (book.portfolio.day_net, book.best)
+    return Idle(frame, desk.now_ms, 0, None, net, best, seen)
+
+
+def _margin_acts(desk: Desk, book: money.Book) -> bool:
+    """Tell whether the margin is short: its guard then looks at every price."""
+    margins, levels = book.margins, desk.rules.money.margin
+    short = margins is not None and margins.use_percent >= levels.warn_at
+    return short or any(name.startswith("margin") for name in desk.guards)
 
 
 def _seen(desk: Desk, lull: Lull) -> Seen:
-    trade = lull.trade
-    sight, levels = desk.sights[trade.key], trade.levels
-    screen_ms = 0 if levels is None else int(levels.trail.screen.last_ms or 0)
-    believed = sight.quote.last if levels is None else int(levels.trail.screen.believed)
-    positions = _positions(desk, trade.key)
-    worth = sum(_worth(desk, position) for position in positions)
-    return Seen(max(sight.quote.exchange_ms, screen_ms), believed, worth)
+    """Return a key's last tick before the idle ones: the later of what sight and levels saw."""
+    trade, sight, levels = lull.trade, desk.sights.get(lull.trade.key), lull.trade.levels
+    screen = None if levels is None else levels.trail.screen
+    believed = 0 if screen is None else int(screen.believed)
+    last_ms = 0 if screen is None else int(screen.last_ms or 0)
+    worth, position = None, _position(desk, trade)
+    if position is None or position.mark == trade.instrument.paise(believed):
+        worth = lull.worths.get(believed)
+    if worth is None:
+        worth = _worth(desk, position)
+    return max(last_ms, 0 if sight is None else sight.quote.exchange_ms), believed, worth
 
 
 def _worth_at(desk: Desk, lull: Lull, price: int) -> Paise:
-    """Return what a key's positions add to the day's result at a price, in ticks; remember it."""
-    mark = lull.trade.instrument.paise(price)
-    positions = _positions(desk, lull.trade.key)
-    worth: Paise = sum(_worth(desk, replace(position, mark=mark)) for position in positions)
+    """Return what a position adds to the day's result at a price, in ticks; remember it."""
+    position, mark = lull.position, lull.trade.instrument.paise(price)
+    worth = _worth(desk, None if position is None else replace(position, mark=mark))
     if len(lull.worths) >= PRICES_MAX:
         lull.worths.clear()
     lull.worths[price] = worth
     return worth
 
 
-def _worth(desk: Desk, position: Position) -> Paise:
-    book = desk.money
-    return 0 if book is None else position.guarded - exit_cost(position, book.portfolio.on)
+def _worth(desk: Desk, position: Position | None) -> Paise:
+    if position is None or desk.money is None:
+        return 0
+    return position.guarded - exit_cost(position, desk.money.portfolio.on)
 
 
-def _positions(desk: Desk, key: str) -> list[Position]:
-    book = desk.money
-    if book is None:
-        return []
-    return [book.portfolio.positions[slot] for slot in slots_of(book.portfolio, key)]
+def _position(desk: Desk, trade: Trade) -> Position | None:
+    return None if desk.money is None else desk.money.portfolio.positions.get(trade.slot)
 
 
-def _held(desk: Desk, key: str) -> tuple[tuple[tuple[Lot, ...], Paise | None], ...]:
-    return tuple((position.lots, position.guard_mark) for position in _positions(desk, key))
-
-
-def _same_lots(
-    one: tuple[tuple[tuple[Lot, ...], Paise | None], ...],
-    other: tuple[tuple[tuple[Lot, ...], Paise | None], ...],
-) -> bool:
-    return len(one) == len(other) and all(
-        a[0] is b[0] and a[1] == b[1] for a, b in zip(one, other, strict=True)
-    )
+def _same_lots(one: Position | None, other: Position | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.lots is other.lots and one.guard_mark == other.guard_mark

@@ -172,16 +172,25 @@ def mark(turn: Turn, trade: Trade, quote: Quote) -> None:
     book = turn.desk.money
     if book is None or trade.open <= 0:
         return
-    instrument = trade.instrument
-    book = money.on_mark(book, trade.key, instrument.paise(quote.last))
-    leg = trade.exit
-    if leg is not None and leg.terms.price_ticks is not None and trade.slot in book.planned_risk:
-        limit = instrument.paise(leg.terms.price_ticks)
-        risk = trade.side.sign * (trade.entered_paise - limit * trade.entered)
-        left = max(risk, 0) * trade.open // trade.entered
-        if left < book.planned_risk[trade.slot]:  # a stop only tightens, so does what it risks
-            book = money.on_stop(book, trade.slot, left)
+    book = money.on_mark(book, trade.key, trade.instrument.paise(quote.last))
+    left = tighter_risk(book, trade)
+    if left is not None:
+        book = money.on_stop(book, trade.slot, left)
     turn.set(money=book)
+
+
+def tighter_risk(book: money.Book, trade: Trade) -> int | None:
+    """Return what the exit's limit would lose, paise, where that is less than the book plans for.
+
+    A stop only tightens, so does what it risks.
+    """
+    leg, planned = trade.exit, book.planned_risk.get(trade.slot)
+    if leg is None or leg.terms.price_ticks is None or planned is None:
+        return None
+    limit = trade.instrument.paise(leg.terms.price_ticks)
+    risk = trade.side.sign * (trade.entered_paise - limit * trade.entered)
+    left = max(risk, 0) * trade.open // trade.entered
+    return left if left < planned else None
 
 
 def _explain(

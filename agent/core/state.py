@@ -5,7 +5,7 @@ Mappings are never changed in place; a new event makes a new desk that shares wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -115,14 +115,6 @@ class Desk:
     lulls: Mapping[str, Lull] = field(default_factory=dict, compare=False, repr=False)
     idle: Idle | None = field(default=None, compare=False, repr=False)
 
-    @staticmethod
-    def unwritten(idle: Idle, now_ms: int) -> Desk:
-        """Return the desk after idle ticks; its other fields are written when one is read."""
-        desk = object.__new__(Desk)
-        object.__setattr__(desk, "idle", idle)
-        object.__setattr__(desk, "now_ms", now_ms)
-        return desk
-
     if not TYPE_CHECKING:  # for a checker every field is there, and no other
 
         def __getattr__(self, name: str) -> Any:
@@ -151,3 +143,15 @@ class Desk:
             if not trade.done and trade.slot == (key, product):
                 return trade
         return None
+
+
+_blank: Callable[[type[Desk]], Desk] = object.__new__
+_put_idle, _put_now = vars(Desk)["idle"].__set__, vars(Desk)["now_ms"].__set__
+
+
+def unwritten(idle: Idle, now_ms: int) -> Desk:
+    """Return the desk after idle ticks; its other fields are written when one is read."""
+    desk = _blank(Desk)
+    _put_idle(desk, idle)
+    _put_now(desk, now_ms)
+    return desk

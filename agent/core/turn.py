@@ -25,7 +25,8 @@ class Turn:
     def __init__(self, desk: Desk, at_ms: int) -> None:
         self.at_ms = max(at_ms, desk.now_ms)  # time never runs backwards in here
         # A copy of this turn's own: `set` writes into it, and nobody else has seen it yet.
-        self.desk = replace(desk, now_ms=self.at_ms, idle=None)
+        self.desk = replace(desk) if desk.idle is None else desk.idle.written()
+        self.set(now_ms=self.at_ms)
         self.commands: list[Command] = []
         self.touched: set[int] = set()
         self.still: set[int] = set()  # trades that were driven and needed nothing
