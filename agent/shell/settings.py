@@ -1,8 +1,9 @@
 """What a person may set of the agent; the defaults live here (and agent/risk/settings.py) alone.
 
 One file, `ratchet.toml` in the home folder, section `[agent]`; every key by environment, too
-(`RATCHET_AGENT__RISK__MAX_DAILY_LOSS=5000`), which wins. Unknown keys are refused. Secrets are
-never in the file: KITE_API_KEY, KITE_API_SECRET, KITE_ACCESS_TOKEN come from the environment.
+(`RATCHET_AGENT__RISK__MAX_DAILY_LOSS=5000`), which wins. Unknown keys are refused. Secrets
+are never in the file: KITE_API_KEY, KITE_API_SECRET, KITE_ACCESS_TOKEN and the notices' addresses
+come from the environment or the secrets file.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ from agent.risk.settings import (
     RiskSettings,
     SizingSettings,
 )
+from agent.secrets import SECRETS
 from agent.trailing.policy import Policy
 
 FILE: Final = "ratchet.toml"
 REST_URL: Final = "https://api.kite.trade"
 TICKER_URL: Final = "wss://ws.kite.trade"
+NOTICES: Final = "RATCHET_AGENT__NOTICES__URLS"
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -165,7 +168,7 @@ class TrailingSettings(_Part):
 
 
 class NoticeSettings(_Part):
-    """Where notices go."""
+    """Where notices go. The addresses hold tokens: they are never read from ratchet.toml."""
 
     urls: tuple[str, ...] = Field((), description="apprise targets.")
     least: Literal["info", "warning", "alarm"] = Field("info", description="From this level on.")
@@ -215,7 +218,7 @@ def read_settings(home: Path) -> AgentSettings:
     Raises
     ------
     SettingRefused
-        Naming the key, what was found and what is allowed.
+        Naming the key, what was found and what is allowed; also for a secret in the file.
     """
     path = home / FILE
 
@@ -257,7 +260,20 @@ class _Section(TomlConfigSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings], path: Path) -> None:
         super().__init__(settings_cls, toml_file=path)
-        self.init_kwargs: dict[str, Any] = dict(self.init_kwargs.get("agent", {}))
+        section = self.init_kwargs.get("agent", {})
+        if not isinstance(section, dict):
+            raise SettingRefused(
+                f"agent in {path}", given=repr(section), allowed="a table", fix="write [agent]"
+            )
+        notices = section.get("notices", {})
+        if isinstance(notices, dict) and "urls" in notices:
+            raise SettingRefused(
+                f"agent.notices.urls in {path}",
+                given="a secret in a file that is not one",
+                allowed=f"the environment ({NOTICES}) or {path.with_name(SECRETS)}",
+                fix="move it there, and replace its token if others could read the file",
+            )
+        self.init_kwargs: dict[str, Any] = dict(section)
 
 
 def calendar_of(settings: AgentSettings) -> Calendar:

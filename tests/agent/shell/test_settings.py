@@ -114,3 +114,35 @@ def test_by_default_the_roots_are_the_brokers_and_so_refused_without_live(home: 
     home.mkdir()
     with pytest.raises(SettingRefused, match=r"api\.kite\.trade"):
         run(Options(home), {})
+
+
+#  id, ratchet.toml
+SECRETS_IN_THE_FILE = [
+    ("a list", '[agent.notices]\nurls = ["tgram://token/1"]'),
+    ("one", '[agent.notices]\nurls = "tgram://token/1"'),
+    ("dotted", 'agent.notices.urls = ["mailto://user:word@example.com"]'),
+    ("none, but the place for them", "[agent.notices]\nurls = []"),
+]
+
+
+@pytest.mark.parametrize(
+    "toml", [row[1] for row in SECRETS_IN_THE_FILE], ids=[row[0] for row in SECRETS_IN_THE_FILE]
+)
+def test_addresses_with_tokens_are_refused_in_the_file_and_not_shown(
+    tmp_path: Path, toml: str
+) -> None:
+    """As `ratchet config check` and `ratchet up` do; the message says where they belong."""
+    (tmp_path / "ratchet.toml").write_text(toml)
+    with pytest.raises(SettingRefused) as refused:
+        read_settings(tmp_path)
+    told = str(refused.value)
+    assert "RATCHET_AGENT__NOTICES__URLS" in told
+    assert str(tmp_path / "secrets.env") in told
+    assert "://" not in told
+
+
+def test_addresses_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATCHET_AGENT__NOTICES__URLS", '["tgram://token/1"]')
+    assert read_settings(tmp_path).notices.urls == ("tgram://token/1",)
