@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from agent.errors import SettingRefused
 from flows.home import Home
-from flows.settings import read_settings
+from flows.pipeline_settings import schedule
+from flows.settings import Settings, read_settings
+from flows.stack.deployments import with_times
 from flows.stack.parts import Stack, deployments_file, stack
 from flows.stack.settings import PARTS
 from flows.stack.states import State
@@ -160,6 +164,46 @@ def test_the_schedules_are_those_of_the_table() -> None:
         if d.get("parameters", {}).get("sessions_only")
     }
     assert skip == {entry for entry, times in found.items() if times and "1-5" in times[0][0]}
+
+
+def test_further_times_stand_beside_those_of_the_table(home: Path) -> None:
+    text = Path(deployments_file()).read_text(encoding="utf-8")
+    assert with_times(text, {}) == text
+    also = {"ingest": "every 20 s", "release": "30 18 * * 1-5"}
+    found = yaml.safe_load(with_times(text, also))["deployments"]
+    before = yaml.safe_load(text)["deployments"]
+    for old, new in zip(before, found, strict=True):
+        flow = new["entrypoint"].rpartition(".")[2]
+        more = [schedule(also[flow])] if flow in also else []
+        assert new.get("schedules", []) == old.get("schedules", []) + more
+        assert {**new, "schedules": 0} == {**old, "schedules": 0}
+    given = read_settings(home, {"pipeline.also": also}, {})
+    assert json.loads(extra_of_deployments(home, given)) == also
+
+
+def extra_of_deployments(home: Path, given: Settings) -> str:
+    return dict(next(p for p in stack(Home(home), given).parts if p.name == "deployments").extra)[
+        "RATCHET_PIPELINE__ALSO"
+    ]
+
+
+#  id, what is set, what the message names
+WRONG_TIMES = [
+    ("no such flow", {"trian": "* * * * *"}, "one of ingest, train"),
+    ("four fields", {"train": "* * * *"}, "five fields"),
+    ("never", {"train": "every 0 s"}, "every N s"),
+    ("words", {"train": "soon"}, "'soon'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("also", "named"), [row[1:] for row in WRONG_TIMES], ids=[row[0] for row in WRONG_TIMES]
+)
+def test_a_time_that_cannot_be_read_is_refused(
+    home: Path, also: dict[str, str], named: str
+) -> None:
+    with pytest.raises(SettingRefused, match=named):
+        read_settings(home, {"pipeline.also": also}, {})
 
 
 def test_the_operator_s_page_names_every_part_port_and_state(home: Path) -> None:
