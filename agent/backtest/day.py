@@ -63,7 +63,6 @@ class DayRun:
         self._function = None if isinstance(signals, Sequence) else signals
         self.exchange = Exchange(market, cash=settings.cash)
         self.exchange.start()
-        self.exchange.instant()
         self.link = Link(self.exchange, market, settings, self._of_model)
         self._versions = Versions(settings.policy)
         universe = tuple(sorted(self.exchange.boards))
@@ -85,7 +84,8 @@ class DayRun:
         self._timers: dict[str, int] = {}
         self._unseen: dict[str, int] = {}  # the last tick of each key that was not decided on
         self._held: dict[str, Side] = {}
-        self._waiting = False
+        self._waiting = self._finished = False
+        self._to_come = 0  # instants at which rows are still to be heard
         self.events = self.instants = 0
         self.refused: Counter[str] = Counter()
         self.notes: list[tuple[int, str, str, str]] = []
@@ -110,7 +110,7 @@ class DayRun:
         """
         self._begin()
         exchange = self.exchange
-        while not exchange.over:
+        while not exchange.over and not self._finished:
             dues = [exchange.next_due(), self._timer_due(), self.link.next_ms, self._feed_due()]
             self._instant(max(min(due for due in dues if due is not None), exchange.now_ms))
         audit = exchange.findings()
@@ -185,6 +185,8 @@ class DayRun:
 
     def _decide(self, event: ev.Event) -> None:
         self.events += 1
+        if isinstance(event, ev.ModelAnswered):
+            self._to_come -= 1
         self.desk, commands = decide(self.desk, event)
         for command in commands:
             self._carry_out(command)
@@ -197,6 +199,9 @@ class DayRun:
         desk = self.desk
         self._held = {trade.key: trade.side for trade in desk.open_trades}
         self._waiting = bool(desk.candidates)
+        # flat, and nobody is going to say anything: the rest of the day is without orders
+        over = self._function is None and not self._to_come
+        self._finished = over and not self._held and not self._waiting and bool(desk.session)
         if not self.halted and desk.operator is Mode.HALT:
             self.halted = "; ".join(
                 f"{name}: {guard.words}" for name, guard in sorted(desk.guards.items())
@@ -258,6 +263,7 @@ class DayRun:
         for heard_ms, spoken in by_instant(rows).items():
             told = tuple(self._versions.prediction(row) for row in spoken)
             infos = self._versions.infos()
+            self._to_come += 1
 
             def heard(
                 at: int,

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Self
 from agent.backtest.results import COLOUR, DRAWN, PATHS_TOLD, PESSIMISTIC, RECORDED
 from agent.errors import SettingRefused, check
 from agent.market.candles import INTERVALS_MS, candle_end
+from agent.market.instruments import Instrument
 from agent.market.sessions import Session, epoch_ms
 from agent.paper.extra import numpy as np
 from agent.paper.market import NORMAL_SESSION_MS, SHARES_UNKNOWN, Market, Tape
@@ -83,6 +84,8 @@ class BacktestMarket(Market):
     path : {"colour", "pessimistic", "drawn"}
     recorded : mapping of (key, day) to Ticks, optional
         Given, they are the tapes, and `path` is not asked.
+    instruments : dict of key to Instrument, optional
+        Their price grids count; else the exchange's table by price.
     seed, ticks_per_day : int
         As the paper exchange's market has them.
 
@@ -98,6 +101,7 @@ class BacktestMarket(Market):
         *,
         path: str = PESSIMISTIC,
         recorded: Mapping[tuple[str, date], Ticks] | None = None,
+        instruments: dict[str, Instrument] | None = None,
         seed: int = 1,
         ticks_per_day: int = TICKS_PER_DAY,
     ) -> None:
@@ -108,7 +112,7 @@ class BacktestMarket(Market):
                 allowed=f"{COLOUR}, {PESSIMISTIC} or {DRAWN}, or recorded ticks",
                 fix="choose one of them",
             )
-        super().__init__(source, seed=seed, ticks_per_day=ticks_per_day)
+        super().__init__(source, seed=seed, ticks_per_day=ticks_per_day, dump=instruments)
         self.path = path if recorded is None else RECORDED
         self._recorded = recorded
         self._legs: dict[str, Legs] = {}
@@ -233,6 +237,7 @@ def market_of_ticks(
     recorded: Mapping[tuple[str, date], Ticks],
     before: Mapping[str, Columns] | None = None,
     *,
+    instruments: dict[str, Instrument] | None = None,
     seed: int = 1,
 ) -> BacktestMarket:
     """Return a market of recorded ticks.
@@ -242,6 +247,7 @@ def market_of_ticks(
     recorded : mapping of (key, day) to Ticks
     before : mapping of key to Columns, optional
         Minute candles of earlier days: what an ATR starts from and the day's band stands on.
+    instruments : dict of key to Instrument, optional
     seed : int
         Of the depth shown.
 
@@ -261,7 +267,8 @@ def market_of_ticks(
         raise SettingRefused(
             "ticks", given="none", allowed="at least one tick", fix="choose another file"
         )
-    return BacktestMarket(CandleSet("minute", candles), recorded=recorded, seed=seed)
+    whole = CandleSet("minute", candles)
+    return BacktestMarket(whole, recorded=recorded, instruments=instruments, seed=seed)
 
 
 def _way(points: tuple[int, int, int, int], count: int, tick: int) -> list[int]:
