@@ -13,6 +13,7 @@ VERBS: tuple[str, ...] = (
     "release",
     "serve",
     "train",
+    "sweep",
     "models",
     "status",
     "init",
