@@ -155,7 +155,7 @@ class Audit:
     def _moved(self, kind: str, event: Event) -> None:
         leg = self._legs.setdefault((event["symbol"], event["product"]), _Leg())
         order_id = event["order_id"]
-        if kind == "fill":
+        if kind in {"fill", "moved"}:
             if order_id in leg.standing:
                 leg.standing[order_id].pending = event["pending"]
             self._trade(leg, event)
@@ -166,7 +166,7 @@ class Audit:
         self._judge(leg, event["ms"])
 
     def _trade(self, leg: _Leg, event: Event) -> None:
-        self.trades += 1
+        self.trades += event["kind"] == "fill"  # not what a conversion or an auction moved
         sign = 1 if event["transaction"] == "BUY" else -1
         quantity, price = event["quantity"], event["price"]
         self.flow[event["symbol"]] = self.flow.get(event["symbol"], 0) - sign * quantity * price

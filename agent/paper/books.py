@@ -7,16 +7,41 @@ MIS, all of it for CNC and MTF, blocked for what is open and for what pending or
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from agent.market.charges import charges_on, rates_for
 from agent.paper.records import INTRADAY, Record, in_rupees, rounded_rupees
+from agent.paper.shorts import Owed, owed_at_close
 
 OPENING_CASH: Final = 100_000_000  # paise: ten lakh rupees
 MARGIN_PERCENT: Final = {"MIS": 20, "CO": 20, "CNC": 100, "MTF": 100}
+
+
+class Claim(Protocol):
+    """An order that may still trade, as the margin counts it; `limit` in paise."""
+
+    @property
+    def key(self) -> str:
+        """What it is for."""
+
+    @property
+    def product(self) -> str:
+        """Its product."""
+
+    @property
+    def side(self) -> int:
+        """+1 for BUY, -1 for SELL."""
+
+    @property
+    def committed(self) -> int:
+        """Shares that may still trade."""
+
+    @property
+    def limit(self) -> int:
+        """The worst price."""
 
 
 @dataclass(slots=True)
@@ -72,6 +97,41 @@ class Position:
         self.realised += realised
         return realised
 
+    def last_lots(self, quantity: int) -> list[tuple[int, int]]:
+        """Return the newest open shares as (shares, price), shares not signed."""
+        lots: list[tuple[int, int]] = []
+        for shares, price in reversed(self.lots):
+            taken = min(quantity, abs(shares))
+            if taken:
+                lots.append((taken, price))
+            quantity -= taken
+        return lots
+
+    def take(self, quantity: int) -> list[tuple[int, int]]:
+        """Take the newest open shares out, as if they had never been traded here."""
+        side = 1 if self.net > 0 else -1
+        taken = self.last_lots(quantity)
+        for shares, price in taken:
+            lot = self.lots[-1]
+            lot[0] -= side * shares
+            if not lot[0]:
+                self.lots.pop()
+            self._add(side, -shares, price)
+        return taken
+
+    def put(self, side: int, lots: list[tuple[int, int]]) -> None:
+        """Add shares that were traded elsewhere, at their prices."""
+        for shares, price in lots:
+            self._add(side, shares, price)
+            self.lots.append([side * shares, price])
+
+    def _add(self, side: int, shares: int, price: int) -> None:
+        value = shares * price
+        if side > 0:
+            self.bought, self.bought_value = self.bought + shares, self.bought_value + value
+        else:
+            self.sold, self.sold_value = self.sold + shares, self.sold_value + value
+
 
 @dataclass(slots=True)
 class Holding:
@@ -80,6 +140,7 @@ class Holding:
     token: int
     lots: list[list[int]] = field(default_factory=list)
     t1: int = 0  # bought yesterday, not settled
+    authorised_on: str = ""  # the day on which the user let the broker debit them
 
     @property
     def quantity(self) -> int:
@@ -105,6 +166,7 @@ class Books:
         self.opening = cash
         self.positions: dict[tuple[str, str], Position] = {}
         self.holdings: dict[str, Holding] = {}
+        self.owed: list[Owed] = []  # short deliveries that the exchange has not settled
         self.realised = 0
         self.charges = 0
 
@@ -143,15 +205,37 @@ class Books:
         tied = sum(holding.cost for holding in self.holdings.values())
         return self.opening + self.realised - self.charges - tied
 
-    def blocked(self, pending: Iterable[Record]) -> int:
-        """Return the margin that open positions and pending orders take."""
-        waiting: dict[tuple[str, str], list[Record]] = {}
+    def put(
+        self, key: str, product: str, token: int, side: int, lots: list[tuple[int, int]]
+    ) -> None:
+        """Add shares to a position of another product than the one they were traded in."""
+        position = self.positions.setdefault((key, product), Position(key, product, token))
+        if position.net * side >= 0:
+            position.put(side, lots)
+            return
+        for shares, price in lots:  # it stands the other way: they meet
+            self.realised += position.fill(side, shares, price)
+
+    def settle(self, owed: Owed, price: int) -> None:
+        """Settle a short delivery at a price."""
+        self.owed.remove(owed)
+        self.realised += owed.proceeds - owed.quantity * price
+
+    @staticmethod
+    def percent(product: str) -> int:
+        """Return the share of a value that a product blocks, percent."""
+        return MARGIN_PERCENT[product]
+
+    def blocked(self, pending: Iterable[Claim]) -> int:
+        """Return the margin that positions, pending orders and short deliveries take."""
+        waiting: dict[tuple[str, str], list[Claim]] = {}
         for record in pending:
             waiting.setdefault((record.key, record.product), []).append(record)
         keys = {**dict.fromkeys(self.positions), **dict.fromkeys(waiting)}
-        return sum(self._blocked_at(at, waiting.get(at, [])) for at in keys)
+        owed = sum(one.blocked for one in self.owed)
+        return owed + sum(self._blocked_at(at, waiting.get(at, [])) for at in keys)
 
-    def _blocked_at(self, at: tuple[str, str], waiting: list[Record]) -> int:
+    def _blocked_at(self, at: tuple[str, str], waiting: list[Claim]) -> int:
         position = self.positions.get(at)
         net = position.net if position else 0
         delivery = at[1] not in INTRADAY
@@ -159,24 +243,26 @@ class Books:
         opening = max(_opening(net, waiting, 1), 0 if delivery else _opening(net, waiting, -1))
         return (cost + opening) * MARGIN_PERCENT[at[1]] // 100
 
-    def roll(self) -> None:
-        """Close the day: CNC becomes holdings, flat positions go, the rest is overnight."""
-        kept: dict[tuple[str, str], Position] = {}
-        for at, position in self.positions.items():
-            if position.product != "MIS" and position.net:
-                self._deliver(position)
-            elif position.net:
-                position.overnight, position.overnight_value = position.net, position.cost
-                position.bought = position.bought_value = 0
-                position.sold = position.sold_value = position.realised = 0
-                kept[at] = position
-        for holding in self.holdings.values():
-            holding.t1 = 0
+    def roll(self, prices: Mapping[str, tuple[int, int]]) -> None:
+        """Close the day: what is long becomes holdings, an intraday short owes its delivery.
+
+        Parameters
+        ----------
+        prices : mapping of str to (close, high) of the day, paise
+        """
+        bought: dict[str, int] = {}
         for position in self.positions.values():
-            if position.product != "MIS" and position.net > 0:
-                self.holdings[position.key].t1 = position.net
+            if position.product in INTRADAY and position.net < 0:
+                close, high = prices.get(position.key, (0, 0))
+                at = (position.key, position.product, position.token)
+                self.owed.append(owed_at_close(at, -position.net, position.cost, close, high))
+            elif position.net:
+                self._deliver(position)
+                bought[position.key] = bought.get(position.key, 0) + max(position.net, 0)
+        for key, holding in self.holdings.items():
+            holding.t1 = min(bought.get(key, 0), holding.quantity)
         self.holdings = {key: one for key, one in self.holdings.items() if one.quantity}
-        self.positions = kept
+        self.positions = {}
 
     def _deliver(self, position: Position) -> None:
         holding = self.holdings.setdefault(position.key, Holding(position.token))
@@ -241,7 +327,7 @@ def position_row(position: Position, last: int, close: int) -> dict[str, Any]:
     }
 
 
-def _opening(net: int, waiting: list[Record], side: int) -> int:
+def _opening(net: int, waiting: list[Claim], side: int) -> int:
     """Return the value that one side's pending orders would open beyond closing what is open."""
     closes = max(-side * net, 0)
     value = 0

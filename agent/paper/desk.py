@@ -19,6 +19,7 @@ from agent.paper.floor import LATENCY_MS, Callback, Floor, Notes, order_of, prot
 from agent.paper.matching import Event, State
 from agent.paper.records import HELD, Record, Trade
 from agent.paper.refusals import bad_input, bad_order, too_many_modifications
+from agent.paper.shorts import settlement_price
 from agent.paper.tickets import Amendment, Standing, Ticket, read_amendment, read_ticket
 
 __all__ = ["LATENCY_MS", "MODIFICATIONS_MAX", "Callback", "Desk", "Notes"]
@@ -198,6 +199,21 @@ class Desk(Floor):
         board = self.boards[key]
         self.apply(closing.strike(board, now_ms), now_ms)
         self.expire(key, now_ms)
+
+    def settle_owed(self, now_ms: int) -> None:
+        """Have the exchange's auction settle the short deliveries of earlier days."""
+        for owed in list(self.books.owed):
+            board = self.boards.get(owed.key)
+            if board is None or board.last_trade_ms == 0:
+                continue
+            locked = board.last_ticks >= board.band[1]
+            price = settlement_price(
+                owed, board.last, board.high, board.previous_close, locked=locked
+            )
+            self.books.settle(owed, price)
+            self.note_moved(
+                owed.key, owed.product, "BUY", now_ms, quantity=owed.quantity, price=price
+            )
 
     def square_off(self, key: str, now_ms: int) -> None:
         """Cancel what is live in intraday products and close what is open; it charges."""

@@ -24,6 +24,7 @@ from agent.paper.desk import Desk, Notes
 from agent.paper.laid import Laid
 from agent.paper.listings import is_index
 from agent.paper.market import Market
+from agent.paper.shorts import AUCTION_AT
 
 BEFORE_OPEN_MS: Final = 20 * 60_000  # 08:55 on a normal day
 AFTER_CLOSE_MS: Final = 5 * 60_000  # 15:35
@@ -164,6 +165,8 @@ class Exchange:
         self.desk.open_day(on, self.boards, self.now_ms)
         for key, board in self.boards.items():
             self._day_timers(key, board.session)
+        auction = datetime.combine(on, AUCTION_AT, tzinfo=IST)
+        self._later(epoch_ms(auction), self.desk.settle_owed)
         self._later(self._end_ms(), self._end_day)
 
     def _day_timers(self, key: str, session: Session) -> None:
@@ -218,7 +221,7 @@ class Exchange:
 
     def _begin_day(self, _: int) -> None:
         self.overnight = False
-        self.books.roll()
+        self.books.roll({key: (board.last, board.high) for key, board in self.boards.items()})
         self._set_up(self.day + 1)
 
     def _board(self, key: str, on: date) -> Board | None:

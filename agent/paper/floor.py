@@ -331,6 +331,15 @@ class Floor:
         event |= {"symbol": record.key, "product": record.product}
         self.notes.events.append(event | {"transaction": record.transaction} | facts)
 
+    def note_moved(
+        self, key: str, product: str, transaction: str, now_ms: int, **facts: int
+    ) -> None:
+        """Tell the audit of what moved a position without an order: shares at a price, or a fee."""
+        kind = "charge" if "paise" in facts else "moved"
+        event: audits.Event = {"kind": kind, "ms": now_ms, "order_id": f"{key} {product}"}
+        event |= {"symbol": key, "product": product, "transaction": transaction, "pending": 0}
+        self.notes.events.append(event | facts)
+
     def push(self, record: Record, status: str) -> None:
         """Tell the tickers."""
         self.notes.updates.append(update_of(record, status))

@@ -19,7 +19,16 @@ from typing import Final
 
 from agent.console import tell
 from agent.market.sessions import AUCTION_SINCE, NSE, from_epoch_ms
-from agent.paper import rest_admin, rest_faults, rest_gtt, rest_market, rest_orders
+from agent.paper import (
+    rest_admin,
+    rest_faults,
+    rest_funds,
+    rest_gtt,
+    rest_margins,
+    rest_market,
+    rest_orders,
+    rest_portfolio,
+)
 from agent.paper.access import Access
 from agent.paper.answers import Route
 from agent.paper.clock import LockStep, Paced, Wall, epoch_now, monotonic
@@ -40,6 +49,9 @@ from agent.paper.synthetic import draw_market
 
 ROUTES: Final[tuple[Route, ...]] = (
     rest_orders.ROUTES
+    + rest_portfolio.ROUTES
+    + rest_margins.ROUTES
+    + rest_funds.ROUTES
     + rest_gtt.ROUTES
     + rest_market.ROUTES
     + rest_admin.ROUTES

@@ -26,20 +26,20 @@ DISTANCE_BASIS_POINTS_MIN: Final = 25
 LEGS_MAX: Final = 2
 
 
-def gtts(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
+def list_gtts(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
     """GET /gtt/triggers: the active ones, and the others of the last seven days."""
     del request, parts
     exchange = service.exchange
     return [gtt_row(one) for one in exchange.desk.gtts.listed(exchange.now_ms)]
 
 
-def gtt(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
+def one_gtt(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     """GET /gtt/triggers/{id}: one of any age."""
     del request
     return gtt_row(service.exchange.desk.gtts.found(_id(parts[0]))) | {"meta": None}
 
 
-def place(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
+def place_gtt(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     """POST /gtt/triggers."""
     del parts
     exchange = service.exchange
@@ -48,7 +48,7 @@ def place(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     return {"trigger_id": made.id}
 
 
-def modify(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
+def modify_gtt(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     """PUT /gtt/triggers/{id}."""
     exchange = service.exchange
     wanted = _wanted(service, request)
@@ -57,7 +57,7 @@ def modify(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     return {"trigger_id": made.id}
 
 
-def delete(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
+def delete_gtt(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     """DELETE /gtt/triggers/{id}."""
     del request
     exchange = service.exchange
@@ -67,11 +67,11 @@ def delete(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
 
 
 ROUTES: Final = (
-    Route("GET", "/gtt/triggers", gtts),
-    Route("POST", "/gtt/triggers", place),
-    Route("GET", "/gtt/triggers/{}", gtt),
-    Route("PUT", "/gtt/triggers/{}", modify),
-    Route("DELETE", "/gtt/triggers/{}", delete),
+    Route("GET", "/gtt/triggers", list_gtts),
+    Route("POST", "/gtt/triggers", place_gtt),
+    Route("GET", "/gtt/triggers/{}", one_gtt),
+    Route("PUT", "/gtt/triggers/{}", modify_gtt),
+    Route("DELETE", "/gtt/triggers/{}", delete_gtt),
 )
 
 
@@ -171,6 +171,7 @@ def _paise(fields: Mapping[str, Any], name: str) -> int:
         paise = Decimal("NaN") if isinstance(value, bool) else Decimal(str(value)) * 100
     except InvalidOperation:
         paise = Decimal("NaN")
-    if not paise.is_finite() or not 0 < paise < 10**12:
-        raise bad_input(f"Invalid `{name}`.")
-    return int(round(paise, 0))
+    paise = round(paise, 4) if paise.is_finite() else paise
+    if not paise.is_finite() or not 0 < paise < 10**12 or paise % 1:
+        raise bad_input(f"Invalid `{name}`: rupees and paise are expected.")
+    return int(paise)

@@ -132,6 +132,23 @@ def ltp(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     return {key: _price(b) for key, b in _asked(service, request, PRICES_MAX).items()}
 
 
+def trigger_range(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
+    """GET /instruments/trigger_range/{buy,sell}: where the stop of a cover order may stand."""
+    if parts[0] not in {"buy", "sell"}:
+        raise bad_input("Invalid `transaction_type`: buy or sell.")
+    ranges = {}
+    for key, board in _asked(service, request, PRICES_MAX).items():
+        tick = board.instrument.tick_paise
+        lower, upper = board.band[0] * tick, board.band[1] * tick
+        below = (lower, board.last) if parts[0] == "buy" else (board.last, upper)
+        ranges[key] = {
+            "instrument_token": board.instrument.token,
+            "lower": in_rupees(below[0]),
+            "upper": in_rupees(below[1]),
+        }
+    return ranges
+
+
 def historical(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     """GET /instruments/historical/{token}/{interval}."""
     token, interval = parts
@@ -170,6 +187,7 @@ ROUTES: Final = (
     Route("GET", "/user/margins/{}", segment_margins),
     Route("GET", "/instruments", instruments, open=True),
     Route("GET", "/instruments/{}", instruments, open=True),
+    Route("GET", "/instruments/trigger_range/{}", trigger_range),
     Route("GET", "/instruments/historical/{}/{}", historical, limit="historical"),
     Route("GET", "/quote", quote, limit="quote"),
     Route("GET", "/quote/ohlc", ohlc, limit="quote"),

@@ -24,6 +24,7 @@ from agent.paper.desk import Notes
 from agent.paper.gtt import Gtt, gtt_document, gtt_from
 from agent.paper.matching import Order, State
 from agent.paper.records import Record, Trade
+from agent.paper.shorts import Owed
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -135,6 +136,7 @@ class Store:
         funds = self._get("funds") or {}
         books.realised, books.charges = funds.get("realised", 0), funds.get("charges", 0)
         books.holdings = {key: Holding(**one) for key, one in funds.get("holdings", {}).items()}
+        books.owed = [Owed(**one) for one in funds.get("owed", [])]
 
     def value(self, key: str) -> Any:
         """Return a small document kept under a name, or None."""
@@ -173,6 +175,7 @@ class Store:
         )
         holdings = {key: asdict(one) for key, one in books.holdings.items()}
         funds = {"realised": books.realised, "charges": books.charges, "holdings": holdings}
+        funds["owed"] = [asdict(one) for one in books.owed]
         self._put("funds", funds)
 
     def _get(self, key: str) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from kiteconnect import KiteConnect
 from kiteconnect import exceptions as kite_errors
 
 from agent.market.charges import order_charges
@@ -122,6 +123,11 @@ def test_placing_modifying_and_cancelling_answer_the_order_id(traded: Running) -
     ]  # fmt: skip
 
 
+def nowhere(kite: KiteConnect) -> KiteConnect:
+    kite._routes = kite._routes | {"user.profile": "/nowhere"}
+    return kite
+
+
 #  id                       class                            code   call
 ERRORS = [
     ("market unprotected",  kite_errors.InputException,      400,
@@ -140,8 +146,10 @@ ERRORS = [
      lambda k: k.historical_data(25601, "2025-01-01", "2025-11-01", "minute")),
     ("an unknown token",    kite_errors.InputException,      400,
      lambda k: k.historical_data(1, "2025-10-01", "2025-11-01", "day")),
-    ("no such route",       kite_errors.GeneralException,    404,
+    ("mutual funds",        kite_errors.NetworkException,    503,
      lambda k: k.mf_instruments()),
+    ("no such route",       kite_errors.GeneralException,    404,
+     lambda k: nowhere(k).profile()),
 ]  # fmt: skip
 
 
