@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from agent.console import tell
+from agent.console import emit, tell
 from agent.errors import EnvironmentRefused
 from agent.home import DEFAULT_HOME
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917  (one option a setting)
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 13000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
     host: Annotated[
@@ -36,6 +36,10 @@ def serve(
         Path | None, typer.Option(help="Written once it is ready: JSON with url and pid.")
     ] = None,
     home: Annotated[Path, typer.Option(help="Folder of all state.")] = DEFAULT_HOME,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one line once it is ready: url, pid, home, workers."),
+    ] = False,
 ) -> None:
     """Serve the latest release; stop with Ctrl-C or SIGTERM.
 
@@ -57,7 +61,11 @@ def serve(
         server = deploy.start(children, opened, options, stop=stop)
         follower = deploy.Follower(opened, tell)
         follower.start()
-        _ready(ready_file, server.url)
+        ready = {"url": server.url, "pid": os.getpid()}
+        _write_ready(ready_file, ready)
+        if as_json:
+            more = {"home": str(opened.root), "workers": workers}
+            emit({**ready, **more}, as_json=True, human=lambda: None)
         if not deploy.is_ready(server.url):
             tell("not ready: some versions failed, others answer; see GET /v1/models")
         tell(f"serving {deploy.released(opened).tag} at {server.url} (log: {server.child.log})")
@@ -74,10 +82,10 @@ def serve(
     tell("stopped")
 
 
-def _ready(path: Path | None, url: str) -> None:
+def _write_ready(path: Path | None, ready: dict[str, Any]) -> None:
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     passing = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    passing.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    passing.write_text(json.dumps(ready) + "\n", encoding="utf-8")
     passing.replace(path)

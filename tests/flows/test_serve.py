@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -79,13 +80,18 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def follower_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [p for p in family(process) if "flows.follow" in p.cmdline()]
+    found = []
+    for one in family(process):
+        with contextlib.suppress(psutil.Error):  # it is just ending
+            found += [one] if "flows.follow" in one.cmdline() else []
+    return found
 
 
 @pytest.fixture
 def running(released_home: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     ready = tmp_path / "ready.json"
-    process = serve(released_home, "--port", str(free_port()), "--ready-file", str(ready))
+    port = str(free_port())
+    process = serve(released_home, "--port", port, "--ready-file", str(ready), "--json")
     try:
         until(lambda: ready.exists() or process.poll() is not None, 90)
         assert process.poll() is None, ended(process)
@@ -115,6 +121,8 @@ def test_it_serves_tells_where_and_leaves_nothing_behind(
     process.terminate()
     status, out, err = ended(process)
     assert status == 0, err
+    (line,) = out.splitlines()  # of --json, written once it was ready
+    assert json.loads(line) == told | {"home": str(released_home), "workers": 1}
     assert "serving ratchet:r1-test at http://127.0.0.1:" in err
     assert [c for c in children if c.is_running()] == []
     assert not ready.exists()
@@ -194,3 +202,18 @@ def test_with_nothing_released_it_says_what_to_do(home: Path) -> None:
     status, _, err = ended(serve(home, "--port", str(free_port())))
     assert status == 2
     assert "ratchet release" in err
+
+
+def test_what_a_container_is_made_of_is_in_the_bento(released_home: Path) -> None:
+    """No container engine here: its inputs are read as files (tests/system installs them)."""
+    said = json.loads((released_home / "serving" / "bento.json").read_text())
+    bento = released_home / said["path"]
+    locked = (ROOT / "bentos" / "requirements.txt").read_text()
+    assert (bento / "env" / "python" / "requirements.txt").read_text() == locked
+    dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text()
+    assert "FROM python:3.11-slim" in dockerfile
+    assert "libgomp1" in dockerfile
+    assert "env/python/requirements.txt" in dockerfile
+    models = bento / "src" / "models" / "tiny"
+    assert (models / "plan.json").is_file()
+    assert {p.name for p in (models / "versions").iterdir()} == {"1", "2"}
