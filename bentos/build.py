@@ -7,6 +7,7 @@ folder as the last line of stdout.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def main() -> None:
     from bentoml._internal import configuration
 
     # BentoML looks for uv, and installs it with pip into our environment where there is none,
-    # even though nothing is locked (service.py) and it is then not called.
+    # even though nothing is locked by it (service.py) and it is then not called.
     configuration.get_uv_command = lambda: ["uv"]
     built = bentoml.build(
         SERVICE,
@@ -36,6 +37,9 @@ def main() -> None:
         exclude=["**/__pycache__/**", "**/.*"],
         description="Ratchet: versions of trained models behind one traffic plan.",
     )
+    # BentoML adds itself a second time, without a hash: installers that ask for hashes refuse that.
+    locked = context / "bentos" / "requirements.txt"
+    shutil.copyfile(locked, Path(built.path) / "env" / "python" / "requirements.txt")
     print(built.path)
 
 

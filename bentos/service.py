@@ -15,7 +15,6 @@ import shutil
 import signal
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import bentoml
@@ -31,19 +30,20 @@ PR_SET_PDEATHSIG = 1
 HEARTBEAT_S = 0.1
 LAG_MEMORY = 0.9  # a stall of 1 s keeps a worker out of traffic for about a second
 
-PACKAGES = (
-    *("bentoml", "fastapi", "httptools", "lightgbm", "msgspec", "numpy", "orjson"),
-    *("pydantic-settings", "uvloop"),
-)
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 gate = Gate()
 
 
 def _image() -> bentoml.images.Image:
-    """Return what a container installs; pinned, not locked: locking needs the network."""
-    pinned = [f"{name}=={metadata.version(name)}" for name in PACKAGES]
+    """Return what a container installs: the whole tree, pinned and hashed beforehand.
+
+    BentoML's own locking would ask the network at every build, and pin the top of the tree anew.
+    """
     image = bentoml.images.Image(python_version="3.11", lock_python_packages=False)
-    return image.system_packages("libgomp1").python_packages(*pinned)
+    image.system_packages("libgomp1")
+    image.python_requirements = REQUIREMENTS.read_text(encoding="utf-8")
+    return image
 
 
 @bentoml.service(
