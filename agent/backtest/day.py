@@ -178,7 +178,7 @@ class DayRun:
             for key, at_ms in self._unseen.items():
                 sights[key] = Sight(quote_of(boards[key], at_ms), at_ms)
             self._unseen = {}
-            self.desk = replace(self.desk, sights=sights)
+            self.desk = replace(self.desk, sights=sights, idle=None)
         self._decide(event)
         if isinstance(event, ev.DayOpened):
             self._tell_history()
