@@ -23,6 +23,8 @@ from agent.errors import check
 BUY: Final = 1
 SELL: Final = -1
 
+LOCKED_QUEUE: Final = 10_000_000  # shares before an order that comes to a locked circuit limit
+
 Levels = tuple[tuple[int, int], ...]
 
 
@@ -408,8 +410,13 @@ class Book:
         self._move(order, Evidence.PART_FILLED if order.pending else Evidence.FILLED, events)
 
     def _queue_at(self, order: Order) -> int:
-        """Return the shares shown at the order's price; below the last level, as many as there."""
+        """Return the shares shown at the order's price; below the last level, as many as there.
+
+        At a circuit limit where nobody takes the other side, the queue is the whole market's.
+        """
         levels = () if self.shown is None else self._own_side(order.side, self.shown)
+        if self.shown is not None and levels and not self._own_side(-order.side, self.shown):
+            return LOCKED_QUEUE
         for price, shares in levels:
             if price == order.limit:
                 return shares

@@ -1,0 +1,172 @@
+"""The closing auction since 3 August 2026, phase by phase, and the days before it to 15:30.
+
+A stock whose minutes end at 15:14 closes by auction; one with minutes to 15:29 does not.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.paper import closing
+from agent.paper.exchange import Exchange
+from agent.paper.refusals import RequestRefused
+from tests.agent.paper.days import (
+    AFTER_AUCTION,
+    AUCTION_DAY,
+    AUCTION_MINUTES,
+    FIRST,
+    KEY,
+    ask,
+    days_of,
+    flat,
+    to_day,
+    wait,
+)
+from tests.agent.paper.lab import at as at_of
+from tests.agent.paper.lab import run_to
+
+CNC = {"product": "CNC"}
+
+
+def at(clock: str) -> int:
+    return at_of(clock, AUCTION_DAY)
+
+
+def auction_day(minutes: int = AUCTION_MINUTES) -> Exchange:
+    return days_of({AUCTION_DAY: flat(minutes=minutes), AFTER_AUCTION: flat(minutes=minutes)})
+
+
+def stand_at(exchange: Exchange, clock: str) -> None:
+    run_to(exchange, at(clock))
+    if exchange.now_ms < at(clock):
+        exchange.move_to(at(clock))
+
+
+def test_at_1515_stops_and_orders_that_hide_a_part_are_cancelled_and_limits_stay() -> None:
+    exchange = auction_day()
+    stop = ask(exchange, "BUY", 10, "SL", price=104, trigger_price=103, **CNC)
+    hidden = ask(exchange, "BUY", 100, price=99, disclosed_quantity=20, **CNC)
+    limit = ask(exchange, "BUY", 10, price=99, **CNC)
+    outside = ask(exchange, "BUY", 10, price=96, **CNC)
+    run_to(exchange, at("15:14:59"))
+    assert [o.status for o in (stop, hidden, limit)] == ["TRIGGER PENDING", "OPEN", "OPEN"]
+    run_to(exchange, at("15:15"))
+    assert [o.status for o in (stop, hidden, limit)] == ["CANCELLED", "CANCELLED", "OPEN"]
+    assert outside.status == "CANCELLED"
+    assert "auction's band" in str(outside.message)
+
+
+def test_an_ordinary_stock_keeps_its_stops_to_1530() -> None:
+    exchange = auction_day(minutes=375)
+    stop = ask(exchange, "BUY", 10, "SL", price=104, trigger_price=103, **CNC)
+    run_to(exchange, at("15:29:59"))
+    assert stop.status == "TRIGGER PENDING"
+    run_to(exchange, at("15:30"))
+    assert stop.status == "CANCELLED"
+
+
+def test_before_august_2026_every_stock_trades_to_1530() -> None:
+    exchange = days_of({FIRST: flat(minutes=AUCTION_MINUTES)})
+    record = ask(exchange, "BUY", 10, price=99, **CNC)
+    run_to(exchange, at_of("15:29:59"))
+    assert record.status == "OPEN"
+    exchange.move_to(at_of("15:29:59"))
+    assert ask(exchange, "BUY", 10, price=99, **CNC).status == "OPEN PENDING"
+    run_to(exchange, at_of("15:30"))
+    assert record.status == "CANCELLED"
+
+
+#  clock         order type  fields                    refused with
+PHASES = [
+    ("15:14:59", "LIMIT",    {"price": 99},             None),
+    ("15:15:00", "LIMIT",    {"price": 99},             "reference price"),
+    ("15:19:59", "MARKET",   {},                        "reference price"),
+    ("15:20:00", "LIMIT",    {"price": 99},             None),
+    ("15:20:00", "MARKET",   {},                        None),
+    ("15:24:59", "SL",       {"price": 102, "trigger_price": 101}, "LIMIT and MARKET"),
+    ("15:24:59", "LIMIT",    {"price": 99, "validity": "IOC"}, "LIMIT and MARKET"),
+    ("15:24:59", "LIMIT",    {"price": 99, "disclosed_quantity": 5}, "LIMIT and MARKET"),
+    ("15:25:00", "LIMIT",    {"price": 99},             None),
+    ("15:25:00", "MARKET",   {},                        "Only LIMIT"),
+    ("15:24:59", "LIMIT",    {"price": 96.9},           "lower circuit limit"),
+    ("15:24:59", "LIMIT",    {"price": 103.1},          "upper circuit limit"),
+    ("15:30:00", "LIMIT",    {"price": 99},             "closed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", PHASES, ids=[f"{row[0]} {row[1]} {n}" for n, row in
+                                             enumerate(PHASES)])  # fmt: skip
+def test_each_phase_takes_its_orders_and_no_others(row: tuple) -> None:
+    clock, kind, fields, words = row
+    exchange = auction_day()
+    stand_at(exchange, clock)
+    if words is None:
+        assert ask(exchange, "BUY", 10, kind, **CNC | fields).status == "OPEN PENDING"
+        return
+    with pytest.raises(RequestRefused, match=words):
+        ask(exchange, "BUY", 10, kind, **CNC | fields)
+
+
+def test_the_entry_ends_at_a_moment_that_nobody_knows_before() -> None:
+    exchange = auction_day()
+    ends = closing.ends_ms(exchange.boards[KEY])
+    assert at("15:28") <= ends < at("15:30")
+    run_to(exchange, ends - 1)
+    exchange.move_to(ends - 1)
+    assert ask(exchange, "BUY", 10, price=99, **CNC)
+    exchange.move_to(ends)
+    with pytest.raises(RequestRefused, match="closed"):
+        ask(exchange, "BUY", 10, price=99, **CNC)
+
+
+def test_everything_the_price_reaches_trades_at_one_price_and_that_is_the_close() -> None:
+    exchange = auction_day()
+    stand_at(exchange, "15:20")
+    board = exchange.boards[KEY]
+    taken = [ask(exchange, "BUY", 10, "MARKET", **CNC), ask(exchange, "BUY", 10, price=102, **CNC)]
+    left = ask(exchange, "BUY", 10, price=97.5, **CNC)
+    wait(exchange, 1_000)
+    assert [one.status for one in taken] == ["OPEN", "OPEN"]  # collected, not matched
+    run_to(exchange, at("15:31"))
+    price = board.last
+    assert 97 <= price / 100 <= 103
+    assert [(one.status, one.value) for one in taken] == [("COMPLETE", 10 * price)] * 2
+    assert left.status == "CANCELLED"
+    to_day(exchange, 1)
+    assert exchange.boards[KEY].previous_close == price
+
+
+def test_the_band_is_3_percent_of_the_last_quarters_average_and_quotes_show_it() -> None:
+    minutes = [*flat(minutes=345), *flat(110.0, 15)]
+    exchange = days_of({AUCTION_DAY: minutes})
+    run_to(exchange, at("15:15"))
+    board = exchange.boards[KEY]
+    assert closing.reference_paise(board) == 11_000
+    assert [limit * board.instrument.tick_paise for limit in board.band] == [10_670, 11_330]
+
+
+def test_modifications_obey_the_phases_and_cancels_are_taken_throughout() -> None:
+    exchange = auction_day()
+    record, other = (ask(exchange, "BUY", 10, price=99, **CNC) for _ in range(2))
+    stand_at(exchange, "15:16")
+    with pytest.raises(RequestRefused, match="reference price"):
+        exchange.desk.modify(record.order_id, {"price": "98"}, exchange.now_ms)
+    exchange.desk.cancel(other.order_id, exchange.now_ms)
+    wait(exchange)
+    assert other.status == "CANCELLED"
+    stand_at(exchange, "15:21")
+    exchange.desk.modify(record.order_id, {"price": "98"}, exchange.now_ms)
+    wait(exchange)
+    assert (record.status, record.price) == ("OPEN", 9_800)
+
+
+def test_an_exchange_that_comes_back_in_the_auction_stands_where_it_stood() -> None:
+    whole, resumed = auction_day(), auction_day()
+    run_to(whole, at("15:21"))
+    resumed.resume(0, at("15:21"))
+    for exchange in (whole, resumed):
+        assert exchange.boards[KEY].book.collecting
+    assert whole.boards[KEY].band == resumed.boards[KEY].band
+    to_day(whole, 1)
+    resumed.resume(1, at_of("09:20", AFTER_AUCTION))
+    assert resumed.boards[KEY].previous_close == whole.boards[KEY].previous_close
