@@ -62,7 +62,7 @@ up: .venv/.installed  ## registry, schedules, served model, paper exchange, agen
 bench: .venv/.installed  ## every benchmark; tables here, figures in var/bench/NAME.json
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks.run --home var
 
-bench-%: .venv/.installed  ## one of them: bench-trailing, bench-serving, bench-pipeline
+bench-%: .venv/.installed  ## one of them: bench-agent, bench-trailing, bench-serving, bench-pipeline
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks.run $* --home var
 
 clean:  ## remove what make made (not var/)
