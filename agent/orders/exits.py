@@ -27,6 +27,7 @@ from agent.trailing.planner import REPLACE
 MODIFICATIONS_MAX = 25  # Kite, per order: the 26th is refused and the order stays live
 REFUSALS_MAX = 2
 PROTECT_TRIES_MAX = 3
+EAGER_TRIES = 10  # calls pushed back (429) that are repeated at once; then less and less often
 LOOKUPS_MIN = 2  # books that do not show an order before it is given up
 HUMAN_RUNG_FACTOR = 5
 
@@ -79,7 +80,8 @@ def pushed_back(turn: Turn, trade: Trade, leg: Leg, fault: Fault) -> Trade:
     """Return the trade after a call about one of its orders failed: when to try again."""
     rules, exit_leg = turn.desk.rules.lookup, leg.role is Role.EXIT
     if fault in {Fault.RETRYABLE, Fault.TOKEN}:
-        trade = replace(trade, retry_ms=turn.at_ms + rules.retry_ms)
+        again = max(sum(one.never_left for one in trade.exits) - EAGER_TRIES, 0)
+        trade = replace(trade, retry_ms=turn.at_ms + rules.retry_ms * 2 ** min(again, 6))
         if trade.closing is not None and exit_leg:
             rung = max(trade.closing.rung - 1, -1)
             trade = replace(trade, closing=replace(trade.closing, rung_ms=0, rung=rung))
@@ -142,7 +144,8 @@ def _place(turn: Turn, trade: Trade) -> Trade:
     last = last_exit(trade)
     if turn.at_ms < trade.retry_ms or not _trading(turn):
         return trade
-    if last is not None and trade.book_call <= last.final_call:
+    # An order that never left changed nothing: what was read before it still holds.
+    if last is not None and not last.never_left and trade.book_call <= last.final_call:
         turn.want_book()
         return trade
     if trade.closing is None:
@@ -159,7 +162,9 @@ def _place(turn: Turn, trade: Trade) -> Trade:
 
 def _cannot_protect(turn: Turn, trade: Trade) -> Trade:
     """Turn to the exit where a stop makes no sense any more."""
-    refused = [leg for leg in trade.exits if leg.state is OrderState.REJECTED]
+    refused = [
+        leg for leg in trade.exits if leg.state is OrderState.REJECTED and not leg.never_left
+    ]
     if trade.levels is None:
         return close(turn, trade, Reason.UNPROTECTED, "there is no stop to place")
     if crossed(turn, trade, trade.levels.stop):

@@ -70,6 +70,8 @@ class Leg:
         When a book was last asked for its sake.
     triggered_ms : int
         When a stop was seen released by its trigger.
+    never_left : bool
+        Its place call was refused before it could reach anything: no book will know it.
     """
 
     tag: str
@@ -91,6 +93,7 @@ class Leg:
     asked_ms: int = 0
     triggered_ms: int = 0
     words: str = ""
+    never_left: bool = False
 
     @property
     def final(self) -> bool:
@@ -173,7 +176,7 @@ def failed(leg: Leg, fault: Fault, words: str, *, call: int, at_ms: int) -> Leg:
     if flight.doing is Doing.PLACE:
         evidence = Evidence.NOT_SENT if not_sent else Evidence.REFUSED
         evidence = Evidence.LOST if fault is Fault.UNKNOWN else evidence
-        leg = replace(leg, flight=None, lost_ms=at_ms)
+        leg = replace(leg, flight=None, lost_ms=at_ms, never_left=not_sent)
         return moved(leg, evidence, call=call, at_ms=at_ms, words=words)
     if not_sent:
         if flight.doing is Doing.CANCEL:
