@@ -221,7 +221,13 @@ class _Stage:
 
     def _settings(self, trade: SweepTrade) -> Settings:
         rerun = self.rerun
-        end = from_epoch_ms(self._ends_ms(rerun.last_index[trade.entry_index])).astimezone(IST)
+        interval = _interval(rerun.interval_ms) if rerun.interval_ms else "minute"
+        base = Settings().rules
+        leaves = base.exit
+        if interval != "day":
+            ends = self._ends_ms(rerun.last_index[trade.entry_index])
+            flat_by = from_epoch_ms(ends).astimezone(IST).time()
+            leaves = replace(leaves, flat_by=flat_by, lead_ms=0)
         value = Decimal(trade.quantity * trade.entry * rerun.tick_size) / rerun.scale
         money = MoneySettings(
             CapitalSettings(total=value * 10),
@@ -235,14 +241,7 @@ class _Stage:
                 }
             ),
         )
-        base = Settings().rules
-        rules: Rules = replace(
-            base,
-            entry=ALL_DAY,
-            exit=replace(base.exit, flat_by=end.time(), lead_ms=0),
-            money=money,
-        )
-        interval = _interval(rerun.interval_ms) if rerun.interval_ms else "minute"
+        rules: Rules = replace(base, entry=ALL_DAY, exit=leaves, money=money)
         return Settings(rules, rerun.policy.text, interval, latency=self.latency, signal_delay_ms=0)
 
     def _ends_ms(self, index: int) -> int:

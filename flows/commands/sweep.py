@@ -69,6 +69,10 @@ def sweep(  # noqa: PLR0913, PLR0917  (one parameter an option)
     jobs: Annotated[
         int | None, typer.Option(help="Processes [default: one a core].", min=1)
     ] = None,
+    verify: Annotated[
+        int,
+        typer.Option(help="Run trades of the best so many again through the agent itself.", min=0),
+    ] = 0,
     home: Annotated[Path, typer.Option(help="Folder of all state.")] = DEFAULT_HOME,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -109,8 +113,12 @@ def sweep(  # noqa: PLR0913, PLR0917  (one parameter an option)
                 opened_home, policies, found, rules,
                 jobs=jobs or os.cpu_count() or 1, progress=progress,
             )  # fmt: skip
-    outcome = results.collect(folder)
-    told = results.document(outcome, top=top)
+        outcome = results.collect(folder)
+        told = results.document(outcome, top=top)
+        if verify:
+            from flows.sweep.verify import verified
+
+            told["verified"] = verified(outcome, found, rules, policies=verify, tell=tell)
     from flows.data import durable
 
     page = picture.page(outcome.described, outcome.worth, wanted, told)
@@ -253,6 +261,8 @@ def _draw(told: dict[str, Any]) -> None:
         f"({told['interval']}), {told['first']} to {told['last']}, {told['days']} days"
     )
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+    for again in told.get("verified", ()):
+        print(f"again by the agent: policy {again['policy_sha256'][:8]}: {again['told']}")
     tried = f"{told['trials']:,} trials on these data so far"
     over = told["overfitting_probability"]
     print(tried + ("" if over is None else f"; probability of overfitting {over:.0%}"))
