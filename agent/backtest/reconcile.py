@@ -18,6 +18,7 @@ slippage that the sweep charged. What differs gets the class of its cause, by ev
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -253,9 +254,10 @@ class _Stage:
 
     def _slippage(self, trade: SweepTrade) -> int:
         rerun = self.rerun
-        prices = Decimal(trade.entry + trade.exit) * rerun.tick_size / rerun.scale
-        turnover = prices * trade.quantity * 100
-        return int(turnover * Decimal(repr(rerun.slippage_bps)) / 10_000)
+        share = Decimal(repr(rerun.slippage_bps)) / 10_000
+        a_tick = rerun.tick_size * 100 * trade.quantity / rerun.scale
+        # each order's is rounded up to the paisa, as the sweep's ledger does at most
+        return sum(math.ceil(price * a_tick * share) for price in (trade.entry, trade.exit))
 
     def _difference(self, swept: SweepTrade, traded: RoundTrip) -> int:
         """Return by how much a net lies off the sweep's, or off the nearest that it allows.
