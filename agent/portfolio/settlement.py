@@ -131,13 +131,16 @@ def _to_auction(
     return blocked, with_position(portfolio, slot, changed)
 
 
+def in_delivery(position: Position) -> Paise:
+    """Return the money that a short in delivery blocks, paise; 0 for any other position."""
+    if position.state is not PositionState.SHORT_DELIVERY:
+        return 0
+    return position.quantity * (position.guard_mark or 0)
+
+
 def blocked_paise(portfolio: Portfolio) -> Paise:
-    """Return the money that shorts in delivery block, paise."""
-    return sum(
-        position.quantity * (position.guard_mark or 0)
-        for position in portfolio.positions.values()
-        if position.state is PositionState.SHORT_DELIVERY
-    )
+    """Return the money that all shorts in delivery block, paise."""
+    return sum(in_delivery(position) for position in portfolio.positions.values())
 
 
 def auction_fill(position: Position, price: Paise, on: date, ts_ms: int) -> Fill:

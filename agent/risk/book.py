@@ -23,6 +23,7 @@ from agent.market.instruments import Side
 from agent.portfolio import pnl
 from agent.portfolio.lots import Closed, Fill, Paise, Position, plain
 from agent.portfolio.pnl import Portfolio, Slot, slots_of
+from agent.portfolio.settlement import in_delivery
 from agent.risk.margin import INTRADAY, Margins
 
 
@@ -106,6 +107,8 @@ class Book:
         The day's best `Portfolio.day_net`, at least 0.
     no_shorts : str
         Why no further shorts may be opened today; empty where they may.
+    blocked : paise
+        What shorts in delivery block until the auction has settled them, over nights, too.
     """
 
     portfolio: Portfolio
@@ -121,6 +124,7 @@ class Book:
     round_trips: Mapping[str, int] = field(default_factory=dict)
     best: Paise = 0
     no_shorts: str = ""
+    blocked: Paise = 0
 
 
 def open_book(on: date, sectors: Mapping[str, str] | None = None) -> Book:
@@ -291,7 +295,7 @@ def moved(book: Book, slot: Slot, before: Position | None, after: Position | Non
         Side.SHORT: [exposure.short, exposure.short_decided],
     }
     moved: Paise = 0
-    carry = exposure.carry_decided
+    carry, blocked = exposure.carry_decided, book.blocked
     for position, sign in ((before, -1), (after, 1)):
         if position is not None:
             value = sign * position.value
@@ -299,6 +303,7 @@ def moved(book: Book, slot: Slot, before: Position | None, after: Position | Non
             sums[position.side][1] += sign * position.unit_cost
             carry += 0 if position.product in INTRADAY else sign * position.unit_cost
             moved += value
+            blocked += sign * in_delivery(position)
     symbols, sectors = _shared(book, slot[0], moved)
     count = (after is not None) - (before is not None)
     return replace(
@@ -314,6 +319,7 @@ def moved(book: Book, slot: Slot, before: Position | None, after: Position | Non
             sectors=sectors,
             slots=_counted(exposure.slots, slot, count),
         ),
+        blocked=blocked,
     )
 
 

@@ -16,7 +16,7 @@ from agent.errors import check
 from agent.portfolio import pnl
 from agent.portfolio.lots import Paise
 from agent.portfolio.pnl import Portfolio, Slot
-from agent.portfolio.settlement import Undelivered
+from agent.portfolio.settlement import Undelivered, blocked_paise
 from agent.portfolio.settlement import after_square_off as square_off_of
 from agent.risk.book import Book, moved, settled
 
@@ -47,7 +47,8 @@ def after_square_off(
     portfolio, left = square_off_of(book.portfolio, closes)
     shorts = [found.words for found in left if found.kind == "SHORT_DELIVERY"]
     no_shorts = f"no further shorts today: {'; '.join(shorts)}" if shorts else book.no_shorts
-    return settled(replace(book, portfolio=portfolio, no_shorts=no_shorts)), left
+    blocked = blocked_paise(portfolio)
+    return settled(replace(book, portfolio=portfolio, no_shorts=no_shorts, blocked=blocked)), left
 
 
 def next_day(book: Book, on: date, closes: Mapping[str, Paise]) -> Book:

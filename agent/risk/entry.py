@@ -22,7 +22,7 @@ from agent.risk.limits import (
     risk_room,
     rooms,
 )
-from agent.risk.margin import fallback_margin
+from agent.risk.margin import checked_margin, fallback_margin
 from agent.risk.settings import MoneySettings
 from agent.risk.sizing import (
     UNBOUNDED,
@@ -53,6 +53,8 @@ class Sized:
     slices : tuple of int, shares
         The orders to send.
     proposal : Proposal
+    note : str
+        What was odd about the broker's margin; empty where nothing was.
     """
 
     quantity: int
@@ -63,6 +65,7 @@ class Sized:
     margin_per_share: Paise
     slices: tuple[int, ...]
     proposal: Proposal
+    note: str = ""
 
     @property
     def words(self) -> str:
@@ -73,6 +76,7 @@ class Sized:
             f"{instrument.price(self.proposal.limit)}: decided by {self.bound}; exposure "
             f"{rupees(self.quantity * self.unit)}, at risk {rupees(self.risk)} to the stop's "
             f"limit {instrument.price(self.proposal.stop_limit)}, charges included"
+            f"{'; ' if self.note else ''}{self.note}"
         )
 
     def reserve(self, intent: str) -> Reserve:
@@ -105,10 +109,12 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
     mode, shares = wanted(proposal, settings)
     if shares < 1:
         return _too_small(proposal, settings, mode)
-    margin = proposal.margin
-    unit = proposal.unit_paise
-    if margin is None:
+    unit, note = proposal.unit_paise, ""
+    if proposal.margin is None:
         margin = fallback_margin(proposal.product, unit, settings.margin)
+    else:
+        product = proposal.product
+        margin, note = checked_margin(proposal.instrument, product, unit, proposal.margin)
     measured: list[tuple[Room, Paise]] = [(room, unit) for room in rooms(book, proposal, settings)]
     measured.append((margin_room(book, settings), margin))
     lot = proposal.instrument.lot_size
@@ -130,6 +136,7 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
         margin,
         slices_of(quantity, proposal.instrument),
         proposal,
+        note,
     )
 
 

@@ -16,11 +16,10 @@ from typing import Literal, NamedTuple
 from agent.market.instruments import Side
 from agent.portfolio.lots import Paise, PositionState
 from agent.portfolio.pnl import PRODUCTS, Slot, rounded, rupees
-from agent.portfolio.settlement import blocked_paise
 from agent.risk.book import Book, sector_of
 from agent.risk.capital import pool_of
 from agent.risk.margin import fallback_margin, product_refusal
-from agent.risk.settings import MoneySettings
+from agent.risk.settings import Amount, MoneySettings
 from agent.risk.sizing import Proposal
 
 Mode = Literal["NO_NEW", "REDUCE_ONLY", "FLATTEN"]
@@ -206,8 +205,7 @@ def margin_room(book: Book, settings: MoneySettings) -> Room:
     held = fallback_margin("MIS", intraday, settings.margin)
     held += fallback_margin("CNC", exposure.carry_decided, settings.margin)
     flying = sum(e.quantity * e.margin for e in book.reserves.values())
-    blocked = blocked_paise(book.portfolio) if book.no_shorts else 0
-    return Room("margin", settings.capital.paise, held + flying + blocked)
+    return Room("margin", settings.capital.paise, held + flying + book.blocked)
 
 
 def sector_note(book: Book, settings: MoneySettings) -> str | None:
@@ -222,7 +220,7 @@ def guards(book: Book, settings: MoneySettings) -> tuple[Breach, ...]:
     capital, risk = settings.capital.paise, settings.risk
     net, found = rounded(book.portfolio.day_net), []
     loss = risk.max_daily_loss.paise(capital)
-    everything = tuple(book.portfolio.positions)
+    everything, left = closable(book)
     if net <= -loss:
         found.append(
             Breach(
@@ -230,7 +228,9 @@ def guards(book: Book, settings: MoneySettings) -> tuple[Breach, ...]:
                 "FLATTEN",
                 -net,
                 loss,
-                f"max_daily_loss: the day has lost {rupees(-net)}, allowed {rupees(loss)}",
+                f"max_daily_loss: the day has lost {rupees(-net)}, allowed {rupees(loss)} "
+                f"({_base(risk.max_daily_loss, capital)}); realised, unrealised and the charges of "
+                f"leaving are counted{left}",
                 "the next trading day, or a person's resume with a higher limit",
                 everything,
             )
@@ -245,7 +245,7 @@ def guards(book: Book, settings: MoneySettings) -> tuple[Breach, ...]:
                     fall,
                     most,
                     f"max_drawdown: {rupees(fall)} below the day's best {rupees(book.best)}, "
-                    f"allowed {rupees(most)}",
+                    f"allowed {rupees(most)}{left}",
                     "the next trading day, or a person's resume with a higher limit",
                     everything,
                 )
@@ -265,7 +265,8 @@ def _margin_guard(book: Book, settings: MoneySettings) -> list[Breach]:
     key, level, does = "warn_at", levels.warn_at, "a notice"
     if use >= levels.reduce_at:
         mode, key, level = "REDUCE_ONLY", "reduce_at", levels.reduce_at
-        does, closes = "the worst position is closed", worst_position(book)
+        closes = worst_position(book)
+        does = _reduced(book, closes)
     elif use >= levels.no_entry_at:
         mode, key, level, does = "NO_NEW", "no_entry_at", levels.no_entry_at, "no entries"
     return [
@@ -279,6 +280,33 @@ def _margin_guard(book: Book, settings: MoneySettings) -> list[Breach]:
             closes,
         )
     ]
+
+
+def _base(amount: Amount, capital: int) -> str:
+    """Say what a limit is measured by."""
+    return "a fixed sum" if amount.share is None else f"{amount} of the capital {rupees(capital)}"
+
+
+def closable(book: Book) -> tuple[tuple[Slot, ...], str]:
+    """Return the positions that an order may close, and words about those that none may.
+
+    A frozen one waits for a person, a short in delivery for the auction.
+    """
+    positions = book.portfolio.positions
+    found = tuple(slot for slot, p in positions.items() if p.state is PositionState.OPEN)
+    if len(found) == len(positions):
+        return found, ""
+    stuck = [f"{' '.join(slot)} {p.state.value}" for slot, p in positions.items()
+             if p.state is not PositionState.OPEN]  # fmt: skip
+    return found, f"; no order may close {', '.join(stuck)}"
+
+
+def _reduced(book: Book, closes: tuple[Slot, ...]) -> str:
+    """Say which position is closed, and why that one."""
+    if not closes:
+        return "nothing is open that an order may close"
+    result = rounded(book.portfolio.positions[closes[0]].day_unrealised)
+    return f"{' '.join(closes[0])} is closed, the worst of the day at {rupees(result)}"
 
 
 def worst_position(book: Book) -> tuple[Slot, ...]:

@@ -308,6 +308,36 @@ def test_without_the_broker_s_figures_ours_stand_in_by_product() -> None:
     assert odd.margin_per_share == 3302  # 3301.65 paise, rounded up  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("product", "asked", "counted", "words"),
+    [
+        ("MIS", 200_00, 200_00, ""),
+        (
+            "MIS",
+            199_99,
+            200_00,
+            "Rs 199.99 a share is under 20 % of Rs 1,000.00: counted as Rs 200",
+        ),
+        ("MTF", 1, 200_00, "under 20 %"),
+        ("CNC", 999_99, 1000_00, "under 100 %"),
+        ("CNC", 1000_00, 1000_00, ""),
+    ],
+)
+def test_a_broker_s_margin_under_the_market_s_least_is_not_believed(
+    product: str, asked: int, counted: int, words: str
+) -> None:
+    answer = decide_entry(open_book(ON), proposal(product=product, margin=asked), wide(quantity=1))
+    assert isinstance(answer, Sized)
+    assert answer.margin_per_share == counted
+    assert words in answer.note
+    assert bool(answer.note) is bool(words)
+    assert answer.words.endswith(answer.note or "charges included")
+    odd = decide_entry(open_book(ON), proposal(at="100.05", stop="99", margin=1), wide(quantity=1))
+    assert odd.margin_per_share == 2001  # 20.01 rupees exactly  # type: ignore[union-attr]
+    future = proposal(instrument=FUTURE, product="NRML", margin=1)
+    assert decide_entry(open_book(ON), future, wide()).note == ""  # type: ignore[union-attr]
+
+
 def test_a_reserve_is_made_once_and_of_something() -> None:
     from agent.errors import Broken
 

@@ -33,6 +33,7 @@ from tests.agent.risk.scenes import ON, SECTORS, entered, fill_of, proposal, set
 
 LONG, SHORT = Side.LONG, Side.SHORT
 A = ("NSE:A", "MIS")
+LAKH = 100_000_00  # paise
 
 
 def holding(side: Side = LONG) -> Book:
@@ -103,12 +104,12 @@ def test_a_higher_limit_lifts_the_guard_at_run_time() -> None:
 def test_the_three_levels_of_margin(
     available: int, utilised: int, limit: str | None, mode: str | None, closes: tuple
 ) -> None:
-    book = on_margins(holding(), Margins(available, utilised, 1))
+    book = on_margins(holding(), Margins(available * LAKH, utilised * LAKH, 1))
     found = guards(book, wide())
     assert [(b.limit, b.mode, b.closes) for b in found] == (
         [] if limit is None else [(limit, mode, closes)]
     )
-    refused = decide_entry(book, proposal(n=1, margin=0), wide())
+    refused = decide_entry(book, proposal(n=1, margin=200_00), wide())
     assert isinstance(refused, Refusal if mode else Sized)
 
 
@@ -118,7 +119,53 @@ def test_the_worst_position_is_the_one_that_is_reduced_and_never_a_frozen_one() 
     full = on_margins(book, Margins(0, 100, 1))
     assert guards(full, wide())[-1].closes == (("NSE:B", "MIS"),)
     frozen = freeze(full, ("NSE:B", "MIS"), "a corporate action")
-    assert guards(frozen, wide())[-1].closes == (A,)
+    (breach,) = guards(frozen, wide())
+    assert breach.closes == (A,)
+    assert "NSE:A MIS is closed, the worst of the day at -Rs 500.00" in breach.words
+    none = freeze(frozen, A, "a corporate action")
+    (breach,) = guards(none, wide())
+    assert breach.closes == ()
+    assert "nothing is open that an order may close" in breach.words
+
+
+def test_equal_losses_are_told_apart_by_name_and_a_guard_s_words_name_use_and_level() -> None:
+    book = entered(holding(), proposal(n=1), wide(), n=2)
+    (breach,) = guards(on_margins(book, Margins(4, 96, 1)), wide())
+    assert breach.closes == (A,)
+    assert breach.words.startswith("margin.reduce_at: 96.0 % of the margin is in use, level 95 %: ")
+    assert (breach.figure, breach.allowed) == (96, 95)
+    assert breach.lifts == "use of margin below 95 %"
+    (warning,) = guards(on_margins(book, Margins(15, 85, 1)), wide())
+    assert (warning.figure, warning.allowed, warning.mode) == (85, 80, None)
+    assert warning.words.endswith("level 80 %: a notice")
+    (stop,) = guards(on_margins(book, Margins(8, 92, 1)), wide())
+    assert stop.words.endswith("level 90 %: no entries")
+
+
+def test_flattening_leaves_what_no_order_may_close_and_says_so() -> None:
+    book = entered(holding(), proposal(SHORT, n=1), wide(), n=2)
+    for n in (3, 4):
+        book = entered(book, proposal(SHORT, n=n), wide(), n=n)
+    book = freeze(book, ("NSE:B", "MIS"), "a corporate action")
+    book, left = after_square_off(book, {"NSE:D": 1000_00, "NSE:E": 1000_00})
+    assert len(left) == 4  # the long and three shorts
+    book = unfreeze(book, ("NSE:B", "MIS"))
+    rules = wide(max_daily_loss="1%", max_drawdown="1%")
+    for breach in guards(book, rules):
+        assert breach.closes == (A,)
+        assert "; no order may close NSE:B MIS SHORT_DELIVERY, NSE:D MIS" in breach.words
+    assert [b.limit for b in guards(book, rules)] == ["max_daily_loss", "max_drawdown"]
+
+
+def test_the_base_of_the_day_s_loss_is_stated() -> None:
+    (breach,) = guards(at(holding(), "989"), wide(max_daily_loss="1%"))
+    assert breach.words == (
+        "max_daily_loss: the day has lost Rs 1,182.37, allowed Rs 1,000.00 (1% of the capital "
+        "Rs 100,000.00); realised, unrealised and the charges of leaving are counted"
+    )
+    assert (breach.figure, breach.allowed) == (1_182_37, 1_000_00)
+    (fixed,) = guards(at(holding(), "989"), wide(max_daily_loss=1_182))
+    assert "allowed Rs 1,182.00 (a fixed sum); realised" in fixed.words
 
 
 def test_a_locked_short_counts_at_20_percent_above_until_a_person_frees_it() -> None:
@@ -151,6 +198,14 @@ def test_a_short_not_bought_back_ends_the_day_s_shorts() -> None:
     richer = decide_entry(book, wish, wide(max_daily_loss="99%", total=130_000))
     assert isinstance(richer, Sized)
     assert (richer.bound, richer.quantity) == ("margin", 10)
+    morning = next_day(book, date(2026, 11, 26), {"NSE:A": 1000_00})
+    assert (morning.no_shorts, morning.blocked) == ("", 120_000_00)  # the auction has not settled
+    assert book_of(morning.portfolio).blocked == 120_000_00
+    assert isinstance(decide_entry(morning, wish, rules), Refusal)
+    part, _ = on_fill(morning, fill_of(proposal(LONG), 40, at="1100", n=8))
+    assert part.blocked == 60 * 1200_00
+    gone, _ = on_fill(part, fill_of(proposal(LONG), 60, at="1100", n=9))
+    assert gone.blocked == 0
     calm, none = after_square_off(open_book(ON), {})
     assert (calm.no_shorts, none) == ("", ())
 
