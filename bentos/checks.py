@@ -54,6 +54,38 @@ def check_candles(candles: CandleArrays, interval: str, window: int, field: str)
     n = len(candles)
     if n < window:
         raise invalid(f"{field}.ts", f"at least {window} candles", f"{n} candles")
+    if not _sound(candles, INTERVAL_MS[interval]):
+        _name_the_fault(candles, interval, field)
+
+
+def _sound(candles: CandleArrays, step_ms: int) -> bool:
+    """Whether nothing is wrong; what is gets named by the slower look of `_name_the_fault`."""
+    gaps = candles.ts_ms[1:] - candles.ts_ms[:-1]
+    if gaps.size and (
+        int(np.minimum.reduce(gaps)) < step_ms
+        # the median lies over the limit only if half of the gaps do
+        or 2 * int(np.count_nonzero(gaps > SPACING_INTERVALS_MAX * step_ms)) >= gaps.size
+    ):
+        return False
+    o, h, low, c, v = candles.open, candles.high, candles.low, candles.close, candles.volume
+    return bool(
+        np.logical_and.reduce(h >= np.maximum(o, c))
+        and np.logical_and.reduce(low <= np.minimum(o, c))
+        and np.minimum.reduce(low) >= PRICE_RUPEES_MIN
+        and np.maximum.reduce(h) <= PRICE_RUPEES_MAX
+        and not np.fmin.reduce(v) < 0  # fmin, fmax: NaN is not known, and neither
+        and not np.fmax.reduce(v) > VOLUME_SHARES_MAX
+    )
+
+
+def _name_the_fault(candles: CandleArrays, interval: str, field: str) -> None:
+    """Raise for the first fault there is.
+
+    Raises
+    ------
+    bentos.problems.Problem
+        `field-invalid`.
+    """
     _check_times(candles, interval, field)
     prices = np.stack((candles.open, candles.high, candles.low, candles.close))
     fair = (prices >= PRICE_RUPEES_MIN) & (prices <= PRICE_RUPEES_MAX)

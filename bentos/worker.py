@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import sys
 import threading
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -417,4 +417,4 @@ class Worker:
 
 def new_request_id() -> str:
     """Return an id for a request that came without one."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()

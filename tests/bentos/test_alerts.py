@@ -21,6 +21,7 @@ from bentos.checks import STUCK_ANSWERS
 from bentos.metrics import BUCKETS_MS
 from bentos.notify import WAITING_MAX, Notice, Notifier
 from bentos.problems import Problem
+from bentos.shadow import ShadowRow
 from tests.bentos.bundles import request, write_model, write_plan, write_version
 from tests.bentos.candles import walk
 from tests.bentos.test_worker import Desk
@@ -149,7 +150,7 @@ def break_shadow(home: Path, receiver: Receiver) -> Desk:
     made.answer(request(walk(60, 1)))
     row = made.worker.shadows._queue.get()
     assert row is not None
-    made.worker.shadows._score(row.versions[0], type(row)(row.versions, row.row[:3], row.record))
+    made.worker.shadows.score([ShadowRow(row.versions, row.row[:3], row.record)])
     return made
 
 

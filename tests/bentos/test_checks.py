@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bentos.answer import golden_difference, prediction, trading_day
 from bentos.checks import (
     STUCK_ANSWERS,
     StuckWatch,
+    _name_the_fault,
+    _sound,
     age_warnings,
     bad_output,
     closes_ms,
     range_warnings,
 )
 from bentos.problems import Problem
+from tests.bentos.candles import walk
 
 MIDNIGHT = 1_767_551_400_000  # 2026-01-05 00:00 in India
 MINUTE, HOUR = 60_000, 3_600_000
@@ -139,3 +145,25 @@ def test_the_golden_answer_is_compared_to_the_last_figure(
     change: dict[str, object], same: bool
 ) -> None:
     assert (golden_difference(GOLDEN, {**GOLDEN, **change}) == "") is same
+
+
+@given(
+    at=st.integers(0, 59),
+    column=st.sampled_from(["ts_ms", "open", "high", "low", "close", "volume"]),
+    value=st.one_of(
+        st.floats(allow_nan=False, width=64), st.sampled_from([0.0, -1.0, 1e-7, 2e9, 1e15, 1e16])
+    ),
+    step=st.sampled_from([1, 86_399_999, 86_400_001, 5 * 86_400_000]),
+)
+def test_the_quick_look_lets_nothing_through_that_the_slow_one_names(
+    at: int, column: str, value: float, step: int
+) -> None:
+    candles = walk(60, 3)
+    if column == "ts_ms":
+        candles.ts_ms[at:] += step - 86_400_000
+        if step > 2 * 86_400_000:
+            candles = replace(candles, ts_ms=candles.ts_ms[0] + np.arange(60) * step)
+    else:
+        getattr(candles, column)[at] = value
+    if _sound(candles, 86_400_000):
+        _name_the_fault(candles, "day", "candles")
