@@ -118,7 +118,7 @@ class Bench:
         for side in np.unique(self.entries.sign)[::-1]:
             mine = sign == side
 
-            def total(values: Ints, mine: Any = mine) -> int:
+            def total(values: npt.NDArray[Any], mine: Any = mine) -> int:
                 return int(values[mine].sum())
 
             rows.append(
