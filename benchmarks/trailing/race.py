@@ -138,7 +138,10 @@ def race(home: Path) -> list[Figure]:
     for peer in FIELD:
         found = _run_peer(peer, home, prices)
         if isinstance(found, str):
-            print(f"peer {peer.name}: not run: {found}")
+            print(f"peer {peer.requirement}: not run: {found}")
+            told.append(
+                figure(f"peer {peer.name}: NOT RUN, the reason stands above", 0.0, "M ticks/s")
+            )
             continue
         expected = trades[trades[:, 1] < peer.ticks]
         print(
@@ -181,10 +184,13 @@ def _run_peer(peer: Peer, home: Path, prices: Ints) -> tuple[float, Ints, float]
         ]  # fmt: skip
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         environment |= {"NUMBA_CACHE_DIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            command, env=environment, cwd=folder, capture_output=True, text=True, check=False,
-            timeout=900,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, env=environment, cwd=folder, capture_output=True, text=True, check=False,
+                timeout=900,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as fault:
+            return str(fault)
         if done.returncode != 0 or not (folder / "told.json").exists():
             return f"ended with {done.returncode}: {done.stderr.strip()[-300:]}"
         told = json.loads((folder / "told.json").read_text(encoding="utf-8"))

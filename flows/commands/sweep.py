@@ -119,11 +119,8 @@ def sweep(  # noqa: PLR0913, PLR0917  (one parameter an option)
             from flows.sweep.verify import verified
 
             told["verified"] = verified(outcome, found, rules, policies=verify, tell=tell)
-    from flows.data import durable
-
-    page = picture.page(outcome.described, outcome.worth, wanted, told)
-    durable.write_text(folder / "map.html", page)
-    told |= {"results": str(folder / results.RESULTS), "map": str(folder / "map.html")}
+    results.write_page(folder, picture.page(outcome.described, outcome.worth, wanted, told))
+    told |= {"results": str(folder / results.RESULTS), "map": str(folder / results.PAGE)}
     results.write_summary(folder, told)
     emit(told, as_json=as_json, human=lambda: _draw(told))
 

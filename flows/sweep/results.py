@@ -24,6 +24,7 @@ from flows.sweep.run import RUN_FILE, SLICE
 Ints = npt.NDArray[np.int64]
 RESULTS = "results.parquet"
 SUMMARY = "summary.json"
+PAGE = "map.html"
 SIMULATED = (
     "SIMULATED PATH: these prices are drawn, not recorded. No figure here says anything about a "
     "market, and none may enter a gate."
@@ -158,6 +159,11 @@ def document(outcome: Outcome, *, top: int) -> dict[str, Any]:
 def write_summary(folder: Path, told: Mapping[str, Any]) -> None:
     """Write the document beside the results."""
     durable.write_text(folder / SUMMARY, json.dumps(told, indent=1, allow_nan=False))
+
+
+def write_page(folder: Path, page: str) -> None:
+    """Write the heat map beside the results."""
+    durable.write_text(folder / PAGE, page)
 
 
 def _values(told: Mapping[str, Any], number: int) -> dict[str, str]:
