@@ -135,7 +135,7 @@ class Board:
     def _levels(self, side: int) -> tuple[tuple[int, int, int], ...]:
         tick = self.instrument.tick_paise
         left: Levels = self.book.remaining(side)
-        return tuple((price * tick, shares, orders_of(shares)) for price, shares in left)
+        return tuple([(price * tick, shares, orders_of(shares)) for price, shares in left])
 
     def _show(self, shares: int) -> list[Event]:
         self._shown_at = self.cursor
@@ -155,4 +155,4 @@ class Board:
 
 def _total(levels: tuple[tuple[int, int, int], ...]) -> int:
     """Return the shares of a whole side: some twenty levels stand behind the five shown."""
-    return 5 * sum(shares for _, shares, _ in levels)
+    return 5 * sum([shares for _, shares, _ in levels])

@@ -169,6 +169,8 @@ class Books:
         self.owed: list[Owed] = []  # short deliveries that the exchange has not settled
         self.realised = 0
         self.charges = 0
+        self.touched: set[tuple[str, str]] = set()  # positions, since they were last kept
+        self._held: dict[tuple[str, str], int] = {}  # paise that each position alone blocks
 
     def fill(self, record: Record, quantity: int, price: int, on: date, segment: str) -> int:
         """Book a fill that the record already counts; return what it adds to the charges.
@@ -184,11 +186,23 @@ class Books:
         at = (record.key, record.product)
         position = self.positions.setdefault(at, Position(record.key, record.product, record.token))
         self.realised += position.fill(record.side, quantity, price)
+        self.touch(at)
         rates = rates_for(record.product, segment, on)
         charged = charges_on(rates, record.transaction, record.value).total - record.charges
         record.charges += charged
         self.charges += charged
         return charged
+
+    def take(self, key: str, product: str, quantity: int) -> list[tuple[int, int]]:
+        """Take shares out of a position, as (shares, price), newest first."""
+        lots = self.positions[key, product].take(quantity)
+        self.touch((key, product))
+        return lots
+
+    def touch(self, at: tuple[str, str]) -> None:
+        """Note that a position was changed."""
+        self.touched.add(at)
+        self._held[at] = self._blocked_at(at, [])
 
     def charge(self, paise: int) -> None:
         """Charge a fee on an order beside its trades."""
@@ -212,9 +226,10 @@ class Books:
         position = self.positions.setdefault((key, product), Position(key, product, token))
         if position.net * side >= 0:
             position.put(side, lots)
-            return
-        for shares, price in lots:  # it stands the other way: they meet
-            self.realised += position.fill(side, shares, price)
+        else:
+            for shares, price in lots:  # it stands the other way: they meet
+                self.realised += position.fill(side, shares, price)
+        self.touch((key, product))
 
     def settle(self, owed: Owed, price: int) -> None:
         """Settle a short delivery at a price."""
@@ -231,9 +246,11 @@ class Books:
         waiting: dict[tuple[str, str], list[Claim]] = {}
         for record in pending:
             waiting.setdefault((record.key, record.product), []).append(record)
-        keys = {**dict.fromkeys(self.positions), **dict.fromkeys(waiting)}
-        owed = sum(one.blocked for one in self.owed)
-        return owed + sum(self._blocked_at(at, waiting.get(at, [])) for at in keys)
+        alone = sum(self._held.values()) + sum(one.blocked for one in self.owed)
+        more = (
+            self._blocked_at(at, claims) - self._held.get(at, 0) for at, claims in waiting.items()
+        )
+        return alone + sum(more)
 
     def _blocked_at(self, at: tuple[str, str], waiting: list[Claim]) -> int:
         position = self.positions.get(at)
@@ -262,7 +279,8 @@ class Books:
         for key, holding in self.holdings.items():
             holding.t1 = min(bought.get(key, 0), holding.quantity)
         self.holdings = {key: one for key, one in self.holdings.items() if one.quantity}
-        self.positions = {}
+        self.positions, self._held = {}, {}
+        self.touched.clear()
 
     def _deliver(self, position: Position) -> None:
         holding = self.holdings.setdefault(position.key, Holding(position.token))

@@ -59,7 +59,7 @@ def convert(desk: Desk, params: Mapping[str, str], now_ms: int) -> None:
     if position is None or quantity > open_shares:
         raise bad_input(f"Only {open_shares} shares can be converted, {quantity} asked for.")
     _check_new(desk, board, position, (new, side, quantity), now_ms)
-    lots = position.take(quantity)
+    lots = desk.books.take(key, old, quantity)
     desk.books.put(key, new, position.token, side, lots)
     _book(desk, board, (old, new), side, lots, now_ms)
 

@@ -39,15 +39,17 @@ def shown_around(
     best_bid = last - spread if rising else last
     chance = stirred(key)
     bids: Levels = tuple(
-        (best_bid - n, SHARES_MIN + (chance >> (6 * n)) % SHARES_SPREAD)
-        for n in range(LEVELS)
-        if best_bid - n >= lower
+        [
+            (best_bid - n, SHARES_MIN + (chance >> (6 * n)) % SHARES_SPREAD)
+            for n in range(min(LEVELS, best_bid - lower + 1))
+        ]
     )
     best_ask = best_bid + spread
     asks: Levels = tuple(
-        (best_ask + n, SHARES_MIN + (chance >> (6 * n + 30)) % SHARES_SPREAD)
-        for n in range(LEVELS)
-        if best_ask + n <= upper
+        [
+            (best_ask + n, SHARES_MIN + (chance >> (6 * n + 30)) % SHARES_SPREAD)
+            for n in range(min(LEVELS, upper - best_ask + 1))
+        ]
     )
     if last >= upper:
         asks = ()

@@ -38,7 +38,8 @@ class Desk(Floor):
         """Begin a day: its order book holds what was asked for after the last session."""
         held = [record for record in self.records.values() if record.held]
         self.on, self.boards = on, boards
-        self.records, self.trades = {record.order_id: record for record in held}, []
+        self.have(held)
+        self.trades = []
         self._orders = self._trades = 0
         self.gtts.open_day({key: board.previous_close for key, board in boards.items()}, now_ms)
         for record in held:
@@ -55,7 +56,7 @@ class Desk(Floor):
         What was on its way to the exchange is sent again; a change or cancel on its way is lost,
         as it would be with the machine that carried it.
         """
-        self.records = {record.order_id: record for record in records}
+        self.have(records)
         self.trades = list(trades)
         self._orders = max(
             (int(one[6:]) for one in self.records if one.startswith(f"{self.on:%y%m%d}")), default=0

@@ -7,7 +7,7 @@ the broker does by itself backoffice.py's. It reads no clock: the exchange calls
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -54,6 +54,7 @@ class Floor:
         self.boards: dict[str, Board] = {}
         self.on: date = date.min
         self.records: dict[str, Record] = {}  # today's
+        self._unfinished: dict[str, Record] = {}  # of them, those not seen final yet
         self.trades: list[Trade] = []  # today's
         self.gtts = Triggers()
         self.notes = Notes()
@@ -70,11 +71,19 @@ class Floor:
 
     def pending(self) -> list[Record]:
         """Return the orders that may still trade."""
-        return [record for record in self.records.values() if not record.final]
+        found = [record for record in self._unfinished.values() if not record.final]
+        if len(found) < len(self._unfinished):
+            self._unfinished = {record.order_id: record for record in found}
+        return found
 
     def unfinished(self, key: str) -> list[Record]:
         """Return an instrument's orders that may still trade."""
-        return [one for one in self.records.values() if one.key == key and not one.final]
+        return [one for one in self.pending() if one.key == key]
+
+    def have(self, records: Iterable[Record]) -> None:
+        """Have these records, and no others, in the day's order book."""
+        self.records = {record.order_id: record for record in records}
+        self._unfinished = dict(self.records)
 
     def board_of(self, record: Record) -> Board:
         """Return what an order is for."""
@@ -131,7 +140,7 @@ class Floor:
                 "total_quantity": ticket.quantity, "remaining_quantity": ticket.quantity - each,
             }}  # fmt: skip
         record.order = order_of(record)
-        self.records[order_id] = record
+        self.records[order_id] = self._unfinished[order_id] = record
         self.note(record, "placed", now_ms, tag=ticket.tag)
         self.touch(record)
         return record

@@ -142,18 +142,18 @@ class Hub:
         if not self.connections:
             return
         packets: dict[tuple[int, Mode], bytes] = {}
+        frames: list[tuple[dict[int, Mode], bytes]] = []  # of equal subscriptions only one is made
         silent = self.silent()
         clock = ""
         if self.tells_clock and (self.lockstep or not silent):
             clock = _text("paper_clock", {"now": instant.now_ms, "last": instant.last})
         for connection in self.connections:
-            bodies = [
-                self._packet(board, connection.modes[board.instrument.token], packets)
-                for board in instant.ticked
-                if board.instrument.token in connection.modes
-            ]
-            if bodies and not silent:
-                self._send_ticks(connection, frame(bodies))
+            ticks = next((made for modes, made in frames if modes == connection.modes), None)
+            if ticks is None:
+                ticks = self._frame(connection, instant, packets)
+                frames.append((connection.modes, ticks))
+            if ticks and not silent:
+                self._send_ticks(connection, ticks)
             self._send_updates(connection, instant.notes.updates, silent=silent)
             if clock:
                 connection.put(clock)
@@ -226,6 +226,18 @@ class Hub:
             return False
         exchange = self._exchange
         return self.faults.standing(kind, Asked(), exchange.now_ms, exchange.day) is not None
+
+    def _frame(
+        self, connection: Connection, instant: Instant, made: dict[tuple[int, Mode], bytes]
+    ) -> bytes:
+        """Return the frame of an instant for a connection; empty if nothing of it is subscribed."""
+        modes = connection.modes
+        bodies = [
+            self._packet(board, modes[board.instrument.token], made)
+            for board in instant.ticked
+            if board.instrument.token in modes
+        ]
+        return frame(bodies) if bodies else b""
 
     def _packet(self, board: Board, mode: Mode, made: dict[tuple[int, Mode], bytes]) -> bytes:
         at = (board.instrument.token, mode)

@@ -101,7 +101,10 @@ class Store:
         """Write the positions anew after a day has been closed."""
         self._db.execute("BEGIN")
         self._db.execute("DELETE FROM positions")
+        books.touched.update(books.positions)
         self._write_books(books)
+        holdings = {key: asdict(one) for key, one in books.holdings.items()}
+        self._put("holdings", holdings)
         self._db.execute("COMMIT")
 
     def records(self, day: str) -> list[Record]:
@@ -133,9 +136,10 @@ class Store:
         for (text,) in self._db.execute("SELECT document FROM positions"):
             position = Position(**json.loads(text))
             books.positions[position.key, position.product] = position
+            books.touch((position.key, position.product))
         funds = self._get("funds") or {}
         books.realised, books.charges = funds.get("realised", 0), funds.get("charges", 0)
-        books.holdings = {key: Holding(**one) for key, one in funds.get("holdings", {}).items()}
+        books.holdings = {k: Holding(**one) for k, one in (self._get("holdings") or {}).items()}
         books.owed = [Owed(**one) for one in funds.get("owed", [])]
 
     def value(self, key: str) -> Any:
@@ -171,10 +175,13 @@ class Store:
     def _write_books(self, books: Books) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)",
-            [(p.key, p.product, p.net, json.dumps(asdict(p))) for p in books.positions.values()],
+            [
+                (*at, books.positions[at].net, json.dumps(_flat(books.positions[at])))
+                for at in sorted(books.touched)
+            ],
         )
-        holdings = {key: asdict(one) for key, one in books.holdings.items()}
-        funds = {"realised": books.realised, "charges": books.charges, "holdings": holdings}
+        books.touched.clear()
+        funds = {"realised": books.realised, "charges": books.charges}
         funds["owed"] = [asdict(one) for one in books.owed]
         self._put("funds", funds)
 
@@ -188,7 +195,12 @@ class Store:
 
 def _document(record: Record) -> dict[str, Any]:
     document = {name: getattr(record, name) for name in _RECORD_FIELDS}
-    return document | {"order": None if record.order is None else asdict(record.order)}
+    return document | {"order": None if record.order is None else _flat(record.order)}
+
+
+def _flat(one: Order | Position) -> dict[str, Any]:
+    """Return the fields of what holds plain values only; `asdict` would copy each of them."""
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def _record(document: dict[str, Any]) -> Record:

@@ -100,5 +100,8 @@ def frame(packets: Iterable[bytes]) -> bytes:
 
 
 def _side(levels: tuple[tuple[int, int, int], ...]) -> tuple[int, ...]:
+    if len(levels) == DEPTH_LEVELS:  # nearly always, some thousand times a second
+        (p0, q0, n0), (p1, q1, n1), (p2, q2, n2), (p3, q3, n3), (p4, q4, n4) = levels
+        return (q0, p0, n0, q1, p1, n1, q2, p2, n2, q3, p3, n3, q4, p4, n4)
     flat = tuple(n for paise, shares, orders in levels for n in (shares, paise, orders))
     return (flat + _EMPTY_SIDE)[: 3 * DEPTH_LEVELS]
