@@ -181,7 +181,7 @@ class Store:
             ],
         )
         books.touched.clear()
-        funds = {"realised": books.realised, "charges": books.charges}
+        funds: dict[str, Any] = {"realised": books.realised, "charges": books.charges}
         funds["owed"] = [asdict(one) for one in books.owed]
         self._put("funds", funds)
 
