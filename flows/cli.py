@@ -15,6 +15,7 @@ VERBS: tuple[str, ...] = (
     "train",
     "sweep",
     "models",
+    "backtest",
     "status",
     "init",
     "config",

@@ -114,7 +114,7 @@ class DayRun:
             dues = [exchange.next_due(), self._timer_due(), self.link.next_ms, self._feed_due()]
             self._instant(max(min(due for due in dues if due is not None), exchange.now_ms))
         audit = exchange.findings()
-        trips = trips_of(self.desk, exchange)
+        trips = trips_of(self.desk, exchange, self._market)
         return Day(
             self.on,
             trips,

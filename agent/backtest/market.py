@@ -123,6 +123,26 @@ class BacktestMarket(Market):
         day.days, day.keys = (on,), tuple(sorted(keys))
         return day
 
+    def between(self, first: date, last: date) -> Self:
+        """Return the market of the days between two, both included; the others are history.
+
+        Raises
+        ------
+        SettingRefused
+            If it has none.
+        """
+        days = tuple(on for on in self.days if first <= on <= last)
+        if not days:
+            raise SettingRefused(
+                "days",
+                given=f"{first} to {last}",
+                allowed=f"days of the candles, {self.days[0]} to {self.days[-1]}",
+                fix="choose days that the candles have",
+            )
+        part = copy(self)
+        part.days = days
+        return part
+
     def sold_on(self, key: str, on: date) -> bool:
         """Tell whether an instrument has prices on a day."""
         if key not in self.keys or self.session(key, on) is None:
@@ -130,6 +150,21 @@ class BacktestMarket(Market):
         if self._recorded is not None:
             return (key, on) in self._recorded
         return bool(self._rows_of(key, on).size)
+
+    def range_at(self, key: str, at_ms: int) -> tuple[int, int] | None:
+        """Return lowest and highest price (paise) of the candle of an instant of the market's day.
+
+        None where ticks were recorded, or no candle is.
+        """
+        if self._recorded is not None:
+            return None
+        rows = self._rows_of(key, self.days[0])
+        own = self._candles[key]
+        place = int(np.searchsorted(own.ts_ms[rows], at_ms, side="right")) - 1
+        if place < 0:
+            return None
+        row = rows[place]
+        return int(own.prices[2, row]), int(own.prices[1, row])
 
     def legs(self, key: str) -> Legs | None:
         """Return both ways through the tape that was played last; None where there is one."""

@@ -43,6 +43,9 @@ class RoundTrip:
         Longest stretch without a live exit as the agent saw it.
     orders : int
         Orders that it took.
+    ambiguous : bool
+        Whether the candle of the exit holds both levels, so that which came first is the path's
+        assumption; never with recorded ticks.
     """
 
     day: date
@@ -69,6 +72,7 @@ class RoundTrip:
     target_moves: int
     naked_ms: int
     orders: int
+    ambiguous: bool
 
     @property
     def net_paise(self) -> int:
@@ -114,6 +118,7 @@ class RoundTrip:
             "last_target": _rupees(self.last_target_ticks, self.tick_paise),
             "stop_moves": self.stop_moves,
             "target_moves": self.target_moves,
+            "ambiguous": self.ambiguous,
         }
 
 
