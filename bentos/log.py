@@ -75,6 +75,8 @@ class PredictionLog:
         self._failing = False
         self.dropped = 0
         self.written = 0
+        # gets "flush" and milliseconds for each chunk: while it is made nothing else may run
+        self.paused: Callable[[str, float], None] = lambda _kind, _ms: None
 
     def start(self) -> None:
         """Start the thread."""
@@ -106,6 +108,7 @@ class PredictionLog:
     def _drain(self) -> None:
         while self._waiting:
             chunk = [self._waiting.popleft() for _ in range(min(LINES_A_WRITE, len(self._waiting)))]
+            began = time.perf_counter()
             try:
                 self._write(b"".join(_line(record) for record in chunk), len(chunk))
             except OSError as fault:
@@ -114,6 +117,7 @@ class PredictionLog:
                 self._close()
                 return
             self._tell(failing=False, said="prediction log: writes again")
+            self.paused("flush", (time.perf_counter() - began) * 1000)
             time.sleep(0)  # lets the event loop have the interpreter between two chunks
 
     def _tell(self, *, failing: bool, said: str) -> None:

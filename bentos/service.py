@@ -160,3 +160,4 @@ async def _heartbeat(worker: Worker) -> None:
         due = time.monotonic() + HEARTBEAT_S
         await asyncio.sleep(HEARTBEAT_S)
         worker.lag_s = max(time.monotonic() - due, worker.lag_s * LAG_MEMORY)
+        worker.pauses.beat()

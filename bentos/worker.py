@@ -28,6 +28,7 @@ from bentos.log import LogLimits, PredictionLog
 from bentos.metrics import BUCKETS_MS, Figures
 from bentos.models import Active, Loaded, Model, Pool
 from bentos.notify import Notice, Notifier
+from bentos.pauses import Pauses
 from bentos.problems import LOGGED_CHARACTERS_MAX, Problem, invalid, shown
 from bentos.settings import ServingSettings
 from bentos.shadow import ShadowRow, Shadows
@@ -75,6 +76,8 @@ class Worker:
             settings.log_keep_days,
         )
         self.log = PredictionLog((settings.home / "predictions").resolve(), index, limits)
+        self.pauses = Pauses(self.log.put, index)
+        self.log.paused = self.pauses.lasted
         self.pool = Pool(
             lambda: settings.folder,
             only=settings.models,
@@ -115,9 +118,9 @@ class Worker:
         if phase == "start":
             self._collecting_since = time.perf_counter()
         else:
-            self.gc_pause_s_max = max(
-                self.gc_pause_s_max, time.perf_counter() - self._collecting_since
-            )
+            pause_s = time.perf_counter() - self._collecting_since
+            self.gc_pause_s_max = max(self.gc_pause_s_max, pause_s)
+            self.pauses.lasted("gc", pause_s * 1000)
 
     def stop(self) -> None:
         """Stop watching, score and write what waits."""
@@ -370,6 +373,7 @@ class Worker:
             "open_requests": self.open,
             "event_loop_lag_seconds": round(self.lag_s, 6),
             "gc_pause_seconds_max": round(self.gc_pause_s_max, 6),
+            **{f"pause_{k}_seconds_total": round(s, 6) for k, s in self.pauses.seconds.items()},
             "shadow_scored_total": self.shadows.scored,
             "shadow_dropped_total": self.shadows.dropped,
             "shadow_waiting": self.shadows.waiting,

@@ -83,10 +83,12 @@ def train(
     import os
 
     from agent.home import DEFAULT_HOME
+    from flows import background
     from flows import model as models
     from flows.training import TrainSettings, train_model
     from flows.validation.walk import Entries
 
+    background.lower_scheduled()
     opened = Home.open(Path(home or os.environ.get("RATCHET_HOME") or DEFAULT_HOME))
     settings = TrainSettings(
         dataset=dataset,

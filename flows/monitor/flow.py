@@ -84,8 +84,10 @@ def monitor(
     """
     if sessions_only and closed_today():
         return Completed(name=NO_SESSION, message="NSE is closed: nothing new to watch")
+    from flows.background import lower_scheduled
     from flows.monitor.watch import model_of, models_of
 
+    lower_scheduled()
     opened = Home.open(Path(home or os.environ.get("RATCHET_HOME") or DEFAULT_HOME))
     names = [model_of(opened, model)] if model else models_of(opened)
     return [watch_model(str(opened.root), name, dataset) for name in names]
