@@ -80,21 +80,26 @@ def check_change(record: Record, params: Mapping[str, str]) -> None:
         raise bad_input("Only the `trigger_price` of a cover order's stop can be changed.")
 
 
-def stop_moved_before_entry(
-    desk: Floor, record: Record, params: Mapping[str, str], now_ms: int
-) -> bool:
-    """Move the stop of a cover order whose entry has not traded yet; tell whether that was all."""
+def new_stop(desk: Floor, record: Record, params: Mapping[str, str]) -> int:
+    """Read where the stop of a cover order is to stand whose entry has not traded, in paise.
+
+    Returns
+    -------
+    int
+        0 if the modification does not ask for that.
+
+    Raises
+    ------
+    RequestRefused
+        `InputException`, 400.
+    """
     if record.variety != "co" or record.parent is not None or not params.get("trigger_price"):
-        return False
+        return 0
     if record.filled:
         raise bad_input("The stop of this cover order is an order of its own: modify that.")
-    price = record.price or desk.board_of(record).last
-    record.stop = read_amendment_trigger(
-        params, -record.side, price, desk.place_of(desk.board_of(record))
-    )
-    record.log(now_ms, record.status)
-    desk.touch(record)
-    return not params.get("price") and not params.get("quantity")
+    board = desk.board_of(record)
+    place = desk.place_of(board)
+    return read_amendment_trigger(params, -record.side, record.price or board.last, place)
 
 
 def leg_to_exit(desk: Floor, record: Record) -> Record | None:

@@ -46,7 +46,9 @@ def ends_ms(board: Board) -> int:
 def strikes_ms(board: Board) -> int | None:
     """Return when a board's auction is matched; None without one."""
     auction = board.session.auction
-    return None if auction is None else epoch_ms(auction.entry_until) + MATCHING_MS
+    if auction is None or board.is_index:  # an index is not traded
+        return None
+    return epoch_ms(auction.entry_until) + MATCHING_MS
 
 
 def check_entry(board: Board, ticket: Ticket, now_ms: int) -> None:
@@ -98,7 +100,12 @@ def begin(board: Board) -> None:
 
 
 def strike(board: Board, now_ms: int) -> list[Event]:
-    """Match a board's auction; the price is its last one from now on."""
+    """Match a board's auction; the price is its last one from now on.
+
+    What has not traded all day has no price to match at.
+    """
+    if board.cursor < 0:
+        return []
     price, shares = price_ticks(board), max(board.volume * VOLUME_PERCENT // 100, SHARES_MIN)
     events = board.book.cross(price, shares)
     board.print(price * board.instrument.tick_paise, shares, now_ms)

@@ -119,9 +119,14 @@ class Desk(Floor):
             return self._modify_held(record, params, now_ms)
         if record.final or record.in_flight or order is None or order.state is State.SENT:
             raise bad_order(BEING_PROCESSED)
-        if backoffice.stop_moved_before_entry(self, record, params, now_ms):
-            return record
+        stop = backoffice.new_stop(self, record, params)
         amendment = self._amendment(record, params)
+        if stop:
+            record.stop = stop
+            record.log(now_ms, record.status)
+            self.touch(record)
+            if not params.get("price") and not params.get("quantity"):
+                return record
         closing.check_amendment(self.board_of(record), amendment.order_type, now_ms)
         if record.triggered and amendment.asks_trigger:
             raise bad_order(BEING_PROCESSED)

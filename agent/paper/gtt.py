@@ -23,6 +23,7 @@ DAY_MS: Final = 86_400_000
 LIFE_MS: Final = 365 * DAY_MS
 LISTED_MS: Final = 7 * DAY_MS  # how long the list shows what is not active any more
 ACTIVE_MAX: Final = 500
+KEPT_MAX: Final = 5_000
 FIRST_ID: Final = 100_001
 # An event that moves the price by more than this share ends the GTTs of its instrument.
 CORPORATE_ACTION_PERCENT: Final = 5
@@ -130,9 +131,16 @@ class Gtt:
 
 
 class Triggers:
-    """All GTTs of the account."""
+    """All GTTs of the account.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    kept_max : int
+        How many are kept; the oldest that are over go first, active ones never.
+    """
+
+    def __init__(self, kept_max: int = KEPT_MAX) -> None:
+        self._kept_max = kept_max
         self.all: dict[int, Gtt] = {}
         self.watched: dict[str, list[Gtt]] = {}  # active ones by instrument
         self.touched: dict[int, Gtt] = {}  # since they were last kept
@@ -156,6 +164,7 @@ class Triggers:
         gtt = Gtt(max(self.all, default=FIRST_ID - 1) + 1, wanted, now_ms, now_ms, now_ms + LIFE_MS)
         gtt.results = [None] * len(wanted.legs)
         self.all[gtt.id] = gtt
+        self._forget()
         self._touch(gtt)
         return gtt
 
@@ -247,6 +256,12 @@ class Triggers:
         """Return what was touched since the last call."""
         touched, self.touched = self.touched, {}
         return touched
+
+    def _forget(self) -> None:
+        """Let go of the oldest that are over, beyond what is kept."""
+        over = [one for one in self.all.values() if one.status is not Status.ACTIVE]
+        for gtt in over[: max(len(self.all) - self._kept_max, 0)]:
+            del self.all[gtt.id]
 
     def _open(self, gtt_id: int, happening: Happening) -> Gtt:
         gtt = self.found(gtt_id)

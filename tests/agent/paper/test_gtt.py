@@ -185,6 +185,15 @@ def test_an_account_has_a_bound_of_active_ones() -> None:
     assert triggers.place(wanted((9_500,)), ON_A_DAY).id == last.id + 1
 
 
+def test_what_is_over_is_let_go_of_beyond_what_is_kept() -> None:
+    triggers = Triggers(kept_max=5)
+    stays = triggers.place(wanted((9_500,)), ON_A_DAY)
+    for _ in range(20):
+        triggers.delete(triggers.place(wanted((9_500,)), ON_A_DAY).id, ON_A_DAY)
+    assert len(triggers.all) <= 6
+    assert stays.id in triggers.all
+
+
 def test_the_stores_document_is_the_whole_gtt() -> None:
     gtt = Gtt(7, wanted((9_500, 10_500)), 1, 2, 3, Status.TRIGGERED, [None, {"a": 1}])
     assert gtt_from(gtt_document(gtt)) == gtt

@@ -76,6 +76,11 @@ def test_an_entry_that_has_not_traded_is_cancelled_and_leaves_no_stop() -> None:
     wait(exchange)
     exchange.desk.modify(entry.order_id, {"trigger_price": "95"}, exchange.now_ms)
     assert (entry.status, row_of(entry)["trigger_price"]) == ("OPEN", 95)
+    with pytest.raises(RequestRefused):  # all of a modification or nothing
+        exchange.desk.modify(
+            entry.order_id, {"trigger_price": "94", "price": "-1"}, exchange.now_ms
+        )
+    assert row_of(entry)["trigger_price"] == 95
     exchange.desk.cancel(entry.order_id, exchange.now_ms)
     wait(exchange, 5 * LATENCY_MS)
     assert (entry.status, legs_of(exchange, entry), net(exchange)) == ("CANCELLED", [], 0)
