@@ -59,6 +59,8 @@ class Lull:
         How far a price may lie from the one before.
     until_ms : int, epoch ms
         Before this instant.
+    room : (paise, paise)
+        What the day must stay above, and how far it may not fall below its best.
     position : Position or None
         What the money's book holds in the trade's slot, and nothing else of its instrument: its
         lots give what it is worth at a price, which `worths` remembers.
@@ -73,6 +75,7 @@ class Lull:
     high: int
     jump: int
     until_ms: int
+    room: tuple[Paise, Paise]
     position: Position | None
     worths: dict[int, Paise]
 
@@ -99,7 +102,7 @@ class Frame(NamedTuple):
     """What stays the same over a stretch of idle ticks.
 
     `desk` is the last one written down; `lulls` has every key with a trade, None where its ticks
-    are not idle. `floor` and `fall` are what the day may come down to, and how far below its best.
+    are not idle; `floor` and `fall` are a lull's `room`.
     """
 
     desk: Desk
@@ -137,9 +140,9 @@ class Idle(NamedTuple):
                 continue
             trade = _after(lull.trade, tick.quote)
             trades[trade.number], lulls[key] = trade, replace(lull, trade=trade)
-            book = money.on_mark(book, key, trade.instrument.paise(tick.quote.last))
-        if book is not None and book.best < self.best:
-            book = replace(book, best=self.best)
+            # the marks come one by one here: only `self.best` has seen them as they came
+            marked = money.on_mark(book, key, trade.instrument.paise(tick.quote.last))
+            book = replace(marked, best=self.best)
         return replace(
             desk,
             now_ms=self.now_ms,
@@ -176,17 +179,15 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
             and -lull.jump <= price - was_price <= lull.jump
         ):
             return None
-        if price != was_price:
-            worth = lull.worths.get(price)
-            if worth is None:
-                worth = _worth_at(frame.desk, lull, price)
-            net += worth - was_worth
-            if net > best:  # noqa: PLR1730  (a call of `max` is a tenth of all the work)
-                best = net
-            if net <= frame.floor or best - net >= frame.fall:
-                return None
-            was_worth = worth
-        seen = {**seen, key: (exchange_ms, price, was_worth)}
+        worth = lull.worths.get(price)
+        if worth is None:
+            worth = _worth_at(frame.desk, lull, price)
+        net += worth - was_worth
+        if net > best:  # noqa: PLR1730  (a call of `max` is a tenth of all the work)
+            best = net
+        if net <= frame.floor or best - net >= frame.fall:
+            return None
+        seen = {**seen, key: (exchange_ms, price, worth)}
     after = _made(Idle, (frame, at_ms, waiting + 1, (event, log), net, best, seen))
     return unwritten(after, at_ms)
 
@@ -228,6 +229,7 @@ def lull_of(desk: Desk, number: int) -> Lull | None:
         jump=rules.outlier // rules.units if rules.outlier >= 0 else FAR,
         # a millisecond early: the planner is quiet a millisecond before its timer says so
         until_ms=trade.timer_ms - 1 if trade.timer_ms else FAR,
+        room=_room(desk) if old is None else old.room,
         position=position,
         worths=old.worths if old is not None and _same_lots(old.position, position) else {},
     )
@@ -264,11 +266,11 @@ def _bounds(trail: TrailState) -> tuple[int, int] | None:
         )
         if after != (stop, False):
             return None
-        high = min(high, _room(rules, trail))
+        high = min(high, _ceiling(rules, trail))
     return (low, high) if sign > 0 else (-high, -low)
 
 
-def _room(rules: Rules, trail: TrailState) -> int:
+def _ceiling(rules: Rules, trail: TrailState) -> int:
     """Return the highest signed price at which `min_gap` still keeps the stop where it is."""
     free, _ = guarded(rules, trail.move, FAR, trail.gauge, trail.signal == -1)
     return min(free - 1, rules.sign * trail.stop) + rules.gap_ticks
@@ -291,7 +293,6 @@ def _after(trade: Trade, quote: Quote) -> Trade:
 
 def _begun(desk: Desk) -> Idle | None:
     """Return where idle ticks of a written desk begin, if any can be."""
-    session, book = desk.session, desk.money
     if desk.candidates or (desk.mode >= Mode.FLATTEN and desk.operator is not Mode.HALT):
         return None
     lulls: dict[str, Lull | None] = {}
@@ -300,24 +301,29 @@ def _begun(desk: Desk) -> Idle | None:
             lull = desk.lulls.get(trade.key)
             same = lull is not None and lull.trade is trade and trade.key not in lulls
             lulls[trade.key] = lull if same and lull is not None and lull.holds(desk) else None
-    if session is None or book is None or not desk.polling or _margin_acts(desk, book):
-        return _over(Frame(desk, dict.fromkeys(lulls), 0, 0, 0, 0))
-    settings, net = desk.rules.money, book.portfolio.day_net
+    room, book, session = (
+        next((x.room for x in lulls.values() if x), None),
+        desk.money,
+        desk.session,
+    )
+    if room is not None and book is not None and session is not None and desk.polling:
+        net, best, (floor, fall) = book.portfolio.day_net, book.best, room
+        if floor < net <= best and best - net < fall and not _margin_acts(desk, book):
+            seen = {key: _seen(desk, lull) for key, lull in lulls.items() if lull is not None}
+            frame = Frame(desk, lulls, session.opens_ms, session.closes_ms, floor, fall)
+            return Idle(frame, desk.now_ms, 0, None, net, best, seen)
+    return Idle(Frame(desk, dict.fromkeys(lulls), 0, 0, 0, 0), desk.now_ms, 0, None, 0, 0, {})
+
+
+def _room(desk: Desk) -> tuple[Paise, Paise]:
+    """Return what the day must stay above, and how far below its best it may not fall, paise.
+
+    A paisa early: the guards compare what is rounded.
+    """
+    settings = desk.rules.money
     limits, capital = settings.risk, settings.capital.paise
-    # a paisa early: the guards compare what is rounded
     fall = FAR if limits.max_drawdown is None else limits.max_drawdown.paise(capital) - 1
-    floor = 1 - limits.max_daily_loss.paise(capital)
-    if net <= floor or net > book.best or book.best - net >= fall:
-        lulls = dict.fromkeys(lulls)
-    return _over(Frame(desk, lulls, session.opens_ms, session.closes_ms, floor, fall))
-
-
-def _over(frame: Frame) -> Idle:
-    """Return what no tick at all adds up to."""
-    desk, book = frame.desk, frame.desk.money
-    seen = {key: _seen(desk, lull) for key, lull in frame.lulls.items() if lull is not None}
-    net, best = (0, 0) if book is None else (book.portfolio.day_net, book.best)
-    return Idle(frame, desk.now_ms, 0, None, net, best, seen)
+    return 1 - limits.max_daily_loss.paise(capital), fall
 
 
 def _margin_acts(desk: Desk, book: money.Book) -> bool:

@@ -62,10 +62,10 @@ class Street:
     def open(self, first: dict[str, int], now: int) -> None:
         """Bring the desk to the day, with a price of every instrument."""
         self.now = now
-        self.desk = Desk(_rules())
+        self.desk = Desk(bench_rules())
         self.take(ev.Started(now))
         for key, price in first.items():
-            self.take(ev.TickSeen(now, key, _quote(price, 1_000, now)))
+            self.take(ev.TickSeen(now, key, quote_at(price, 1_000, now)))
         self.enter()
 
     def take(self, event: ev.Event) -> None:
@@ -194,17 +194,25 @@ class Street:
         )  # fmt: skip
 
 
-def _rules() -> Rules:
+def bench_rules() -> Rules:
+    """Return limits that nothing reaches."""
     money = MoneySettings(
         CapitalSettings(total=Decimal(10**9)),
         SizingSettings(mode="fixed_quantity", quantity=SHARES),
         RiskSettings(max_open_positions=10, max_trades=10**6, max_round_trips=10**6),
     )
-    entry = replace(EntryRules(), spread_bp_max=10_000, since=clock(9, 15), until=clock(15, 30), patience_ms=10**9)
+    entry = replace(
+        EntryRules(),
+        spread_bp_max=10_000,
+        since=clock(9, 15),
+        until=clock(15, 30),
+        patience_ms=10**9,
+    )
     return Rules(instance="perf", model="m", entry=entry, watch=WatchRules(), money=money)
 
 
-def _quote(last: int, volume: int, ms: int) -> Quote:
+def quote_at(last: int, volume: int, ms: int) -> Quote:
+    """Return a full packet whose best prices lie beside the last one."""
     bids = tuple((last - 1 - n, 500) for n in range(5))
     asks = tuple((last + n, 500) for n in range(5))
     return Quote(last, volume, bids, asks, ms // 1000 * 1000, ms // 1000 * 1000)
@@ -256,7 +264,7 @@ def measure(policy: str, ticks: list[Tick], keys: tuple[str, ...], held: int) ->
     stream = []
     for ms, key, price in ticks[1:]:
         volumes[key] += 10
-        stream.append(ev.TickSeen(ms, key, _quote(price, volumes[key], ms)))
+        stream.append(ev.TickSeen(ms, key, quote_at(price, volumes[key], ms)))
     street.events = 0
     gc.collect()
     gc.freeze()  # a live agent does not hold the day that is still to come
@@ -274,7 +282,12 @@ def measure(policy: str, ticks: list[Tick], keys: tuple[str, ...], held: int) ->
     }
 
 
-SCENES = (("no trade", 1, 0), ("1 trade", 1, 1), ("3 trades", 3, 3), ("10 symbols, 3 trades", 10, 3))
+SCENES = (
+    ("no trade", 1, 0),
+    ("1 trade", 1, 1),
+    ("3 trades", 3, 3),
+    ("10 symbols, 3 trades", 10, 3),
+)
 
 
 def scenes(policy: str, data: Path | None, count: int) -> Iterator[tuple[str, dict[str, float]]]:
