@@ -77,9 +77,9 @@ class Fill:
     unit: Paise | None = None
 
     @property
-    def sign(self) -> int:
-        """+1 for a BUY, -1 for a SELL."""
-        return 1 if self.transaction == "BUY" else -1
+    def side(self) -> Side:
+        """The side that it opens or adds to."""
+        return Side.LONG if self.transaction == "BUY" else Side.SHORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,8 @@ class Position:
     """All lots of one instrument in one product; the broker nets them, so they have one side.
 
     `cost`, `day_cost` and `unit_cost` are the sums of quantity times the lots' prices. `mark` is
-    the last price seen; `guard_mark` replaces it in the loss guard (a locked short at +20 %).
+    the last price seen, at first the entry's; `guard_mark` replaces it in the loss guard (a locked
+    short at +20 %).
     """
 
     key: str
@@ -137,7 +138,7 @@ class Position:
     cost: Paise
     day_cost: Paise
     unit_cost: Paise
-    mark: Paise | None = None
+    mark: Paise
     guard_mark: Paise | None = None
     state: PositionState = PositionState.OPEN
     why: str = ""
@@ -170,16 +171,12 @@ class Position:
             self.day_cost, self.mark if self.guard_mark is None else self.guard_mark
         )
 
-    def _against(self, cost: Paise, mark: Paise | None) -> Paise:
-        if mark is None:
-            return 0
+    def _against(self, cost: Paise, mark: Paise) -> Paise:
         return self.side.sign * (self.quantity * mark - cost)
 
     @property
     def value(self) -> Paise:
         """Its exposure: at the price it was decided at or at the mark, whichever is more."""
-        if self.mark is None:
-            return self.unit_cost
         return max(self.unit_cost, self.quantity * self.mark)
 
 
@@ -229,7 +226,7 @@ def apply_fill(
             position=position.key,
             fill=fill,
         )
-    side = Side.LONG if fill.sign > 0 else Side.SHORT
+    side = fill.side
     if position is None or position.side is side:
         lots = (() if position is None else position.lots) + (_lot(fill, fill.quantity),)
         return position_of(fill, side, lots, position), (), charges

@@ -248,7 +248,7 @@ def next_day(portfolio: Portfolio, on: date, closes: Mapping[str, Paise]) -> Por
     ----------
     closes : mapping of key to paise
         The official close of the day before, from which the day's profit of a carried lot
-        counts. Without one its last mark stands in, and without a mark its entry.
+        counts. Without one its last mark stands in.
 
     Raises
     ------
@@ -259,9 +259,7 @@ def next_day(portfolio: Portfolio, on: date, closes: Mapping[str, Paise]) -> Por
     fresh = Portfolio(on)
     for slot, position in portfolio.positions.items():
         close = closes.get(slot[0], position.mark)
-        lots = tuple(
-            lot if close is None else replace(lot, day_price=close) for lot in position.lots
-        )
+        lots = tuple(replace(lot, day_price=close) for lot in position.lots)
         carried = replace(
             position,
             lots=lots,
@@ -316,8 +314,6 @@ def rupees(paise: Paise) -> str:
 def exit_cost(position: Position, on: date) -> int:
     """Return the charges of closing a position at its mark in one order, paise."""
     mark = position.mark if position.guard_mark is None else position.guard_mark
-    if mark is None:
-        return 0
     value = position.quantity * mark
     rates = rates_for(position.product, position.segment, on)
     transaction = position.side.exit_transaction
@@ -357,6 +353,4 @@ def _name(whose: Attribution, by: By) -> str:
 
 
 def _lot_unrealised(position: Position, lot: Lot) -> Paise:
-    if position.mark is None:
-        return 0
     return position.side.sign * lot.quantity * (position.mark - lot.price)

@@ -102,8 +102,6 @@ def after_square_off(
         if position.segment not in EQUITY or position.product not in {"MIS", "CO"}:
             continue
         close = closes.get(position.key, position.mark)
-        if close is None:
-            close = position.average
         if position.side is Side.LONG:
             value = -(-position.quantity * Fraction(close) // 1)
             words = f"{position.key}: {position.quantity} bought intraday are delivered in full"
@@ -133,9 +131,10 @@ def _to_auction(
 
 def in_delivery(position: Position) -> Paise:
     """Return the money that a short in delivery blocks, paise; 0 for any other position."""
-    if position.state is not PositionState.SHORT_DELIVERY:
+    worst = position.guard_mark
+    if worst is None or position.state is not PositionState.SHORT_DELIVERY:
         return 0
-    return position.quantity * (position.guard_mark or 0)
+    return position.quantity * worst
 
 
 def blocked_paise(portfolio: Portfolio) -> Paise:

@@ -26,7 +26,7 @@ from benchmarks.trailing.decide_events import EVENTS_BAR, preset, scenes
 
 CALLS = 20_000
 INSTRUMENTS, CONNECTIONS, ORDERS_A_SECOND, SECONDS = 500, 3, 50, 15
-REST_P99_MS, DAY_S, DECISION_P99_US = 20.0, 60.0, 50.0
+REST_P99_MS, DAY_S, DECISION_P99_US, STEPS_S = 20.0, 60.0, 50.0, 60.0
 POLICY = "hybrid_intraday"
 
 
@@ -49,6 +49,8 @@ def amounts() -> Iterator[Figure]:
     name = f"sizing and limits, {money.HELD} positions"
     yield figure(f"{name}, p50 (CPU)", took[len(took) // 2], "us")
     yield figure(f"{name}, p99 (CPU)", took[len(took) * 99 // 100], "us", DECISION_P99_US)
+    steps = f"{money.STEPS:,} random steps, every limit checked after each (CPU)"
+    yield figure(steps, money.random_steps(money.STEPS), "s", STEPS_S)
 
 
 def prefer(pid: int | str, autogroup: int) -> None:

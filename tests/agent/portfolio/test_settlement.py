@@ -12,7 +12,7 @@ from agent.errors import Broken
 from agent.market.instruments import Side
 from agent.market.sessions import NSE
 from agent.portfolio.lots import Fill, PositionState
-from agent.portfolio.pnl import Portfolio, next_day, on_fill, on_mark
+from agent.portfolio.pnl import Portfolio, freeze, next_day, on_fill, on_mark
 from agent.portfolio.settlement import (
     after_square_off,
     auction_fill,
@@ -83,7 +83,31 @@ def test_a_short_left_open_goes_into_delivery_with_120_percent_blocked() -> None
     assert (again, none) == (after, ())
 
 
-def test_the_last_mark_or_the_entry_stands_in_for_a_missing_close() -> None:
+def test_only_a_short_in_delivery_blocks_money() -> None:
+    assert blocked_paise(short()) == 0
+    frozen = freeze(short(), ("NSE:A", "MIS"), "locked", guard_mark=locked_short_mark(104_00))
+    assert blocked_paise(frozen) == 0
+
+
+def test_what_is_blocked_is_rounded_up_to_the_paisa_and_nothing_is_passed_over() -> None:
+    portfolio, _ = on_fill(carried(), fill(5, -10, on=TUESDAY, product="MIS"))
+    portfolio, _ = on_fill(portfolio, replace(fill(6, 3, on=TUESDAY, product="MIS"), key="NSE:B"))
+    closes = {"NSE:A": 100_01, "NSE:B": Fraction(100_00, 3)}
+    after, left = after_square_off(portfolio, closes)  # the delivery held comes first and stays
+    assert [(u.slot[0], u.kind, u.blocked) for u in left] == [
+        ("NSE:A", "SHORT_DELIVERY", 10 * 120_02),
+        ("NSE:B", "LONG_DELIVERY", 100_00),
+    ]
+    assert after.positions["NSE:A", "MIS"].guard_mark == 120_02
+    later, _ = after_square_off(portfolio, {"NSE:A": 100_00, "NSE:B": Fraction(100_01, 3)})
+    assert later.positions["NSE:A", "MIS"].guard_mark == 120_00
+    _, left = after_square_off(portfolio, {"NSE:B": Fraction(100_00, 7)})
+    assert left[1].blocked == 42_86  # 3 x 14.2857 rupees
+    assert locked_short_mark(100_01) == 120_02
+    assert isinstance(locked_short_mark(100_01), int)
+
+
+def test_the_last_mark_stands_in_for_a_missing_close() -> None:
     after, _ = after_square_off(short(), {})
     assert after.positions["NSE:A", "MIS"].guard_mark == Fraction(104_00 * 12, 10)
 
@@ -115,6 +139,7 @@ def test_the_auction_closes_a_short_in_delivery_and_nothing_else() -> None:
     settled, closed = on_fill(after, auction_fill(position, price, TUESDAY, 1))
     assert settled.positions == {}
     assert [c.gross for c in closed] == [-10 * 26_00]
+    assert (closed[0].quantity, closed[0].exit) == (10, price)
     with pytest.raises(Broken, match="short in delivery"):
         auction_fill(replace(position, state=PositionState.OPEN), price, TUESDAY, 1)
 
