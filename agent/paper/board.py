@@ -41,6 +41,7 @@ class Board:
     is_index: bool = False
     depth_percent: int = 100  # of the usual depth: less while a fault thins it
     book: Book = field(default_factory=Book)
+    sale: Book = field(default_factory=Book)  # of the settlement auction: offers are collected
     cursor: int = -1
     next_ms: int = FAR
     last: int = 0  # paise
@@ -55,6 +56,7 @@ class Board:
     _shown_at: int = -2
 
     def __post_init__(self) -> None:
+        self.sale.collecting = True
         self.last = self.previous_close
         self.next_ms = self.tape.times[0] if self.tape.times else FAR
 

@@ -214,6 +214,13 @@ class Books:
         position = self.positions.get((key, "CNC"))
         return held + (position.net if position else 0)
 
+    def settled(self, key: str) -> int:
+        """Return the shares held that were bought before yesterday and not sold today."""
+        holding, position = self.holdings.get(key), self.positions.get((key, "CNC"))
+        if holding is None:
+            return 0
+        return max(holding.quantity - holding.t1 + min(position.net if position else 0, 0), 0)
+
     def funds(self) -> int:
         """Return cash and what was realised, less charges and what holdings cost."""
         tied = sum(holding.cost for holding in self.holdings.values())

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from agent.errors import check
-from agent.paper import backoffice, closing
+from agent.paper import auctions, backoffice, closing
 from agent.paper.board import Board
 from agent.paper.floor import LATENCY_MS, Callback, Floor, Notes, order_of, protect_anew
 from agent.paper.matching import Event, State
@@ -75,7 +75,7 @@ class Desk(Floor):
         elif order.live:
             if record.in_flight:
                 record.in_flight, record.status = "", order.state.value
-            self.board_of(record).book.adopt(order)
+            self.book_of(record).adopt(order)
             if record.expires_ms:
                 self.schedule(max(record.expires_ms - now_ms, 0), self.expiring(record))
         if record.variety != "regular":
@@ -95,8 +95,13 @@ class Desk(Floor):
         """
         board = self._tradable(key)
         ticket = read_ticket(params, self.place_of(board), variety)
-        self._check_hours(board, ticket, variety, now_ms)
+        number = params.get("auction_number", "") if variety == "auction" else None
+        if number is None:
+            self._check_hours(board, ticket, variety, now_ms)
+        else:
+            auctions.check_entry(board, ticket, number, self.books.settled(key), now_ms)
         record = self.new_record(board, ticket, now_ms, variety)
+        record.auction_number = number
         if variety == "amo":
             record.log(now_ms, HELD)
             self._release_at_the_open(record, now_ms)
@@ -205,6 +210,14 @@ class Desk(Floor):
         board = self.boards[key]
         self.apply(closing.strike(board, now_ms), now_ms)
         self.expire(key, now_ms)
+
+    def sell_in_auctions(self, now_ms: int) -> None:
+        """Match the settlement auctions; what is left of their orders ends."""
+        for board in self.boards.values():
+            self.apply(auctions.strike(board), now_ms)
+        for record in self.pending():
+            if record.variety == "auction":
+                self.end(record, now_ms, SESSION_ENDED, expired=True)
 
     def settle_owed(self, now_ms: int) -> None:
         """Have the exchange's auction settle the short deliveries of earlier days."""

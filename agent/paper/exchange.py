@@ -17,6 +17,7 @@ from typing import Any, Final
 from agent.errors import check
 from agent.market.sessions import IST, Session, epoch_ms
 from agent.paper import closing
+from agent.paper.auctions import STRIKES
 from agent.paper.audit import Audit
 from agent.paper.board import FAR, Board
 from agent.paper.books import Books
@@ -165,8 +166,11 @@ class Exchange:
         self.desk.open_day(on, self.boards, self.now_ms)
         for key, board in self.boards.items():
             self._day_timers(key, board.session)
-        auction = datetime.combine(on, AUCTION_AT, tzinfo=IST)
-        self._later(epoch_ms(auction), self.desk.settle_owed)
+        for clock, do in (
+            (AUCTION_AT, self.desk.settle_owed),
+            (STRIKES, self.desk.sell_in_auctions),
+        ):
+            self._later(epoch_ms(datetime.combine(on, clock, tzinfo=IST)), do)
         self._later(self._end_ms(), self._end_day)
 
     def _day_timers(self, key: str, session: Session) -> None:

@@ -17,7 +17,7 @@ from agent.paper import audit as audits
 from agent.paper.board import Board
 from agent.paper.books import Books
 from agent.paper.gtt import Gtt, Triggers
-from agent.paper.matching import NEXT, Change, Event, Evidence, Fill, Order, State, Terms
+from agent.paper.matching import NEXT, Book, Change, Event, Evidence, Fill, Order, State, Terms
 from agent.paper.records import CANCELLED_HELD, Record, Trade, update_of
 from agent.paper.risk import amended_rejection, rejection
 from agent.paper.tickets import Amendment, Place, Ticket, protected_limit
@@ -88,6 +88,11 @@ class Floor:
     def board_of(self, record: Record) -> Board:
         """Return what an order is for."""
         return self.boards[record.key]
+
+    def book_of(self, record: Record) -> Book:
+        """Return where an order stands."""
+        board = self.board_of(record)
+        return board.sale if record.variety == "auction" else board.book
 
     @staticmethod
     def place_of(board: Board) -> Place:
@@ -191,7 +196,7 @@ class Floor:
         board.look()
         if record.validity == "TTL":
             self.schedule(record.expires_ms - now_ms, self.expiring(record))
-        self.settle(record, board.book.enter(order), now_ms)
+        self.settle(record, self.book_of(record).enter(order), now_ms)
 
     def amended(self, record: Record, amendment: Amendment, now_ms: int) -> None:
         """Apply a modification that has reached the exchange, unless something else won."""
@@ -206,7 +211,7 @@ class Floor:
             refused = Change(order, Evidence.NOT_AMENDED, why)
             self.settle(record, [refused], now_ms)
             return
-        events = board.book.amend(order, self._terms(record, amendment))
+        events = self.book_of(record).amend(order, self._terms(record, amendment))
         if not (isinstance(events[0], Change) and events[0].evidence is Evidence.NOT_AMENDED):
             self.take_terms(record, amendment, now_ms)
         self.settle(record, events, now_ms)
@@ -238,7 +243,7 @@ class Floor:
             self.note(record, "gone", now_ms)
             self.push(record, record.status)
             return
-        book = self.board_of(record).book
+        book = self.book_of(record)
         self.settle(record, (book.expire if expired else book.withdraw)(order, why), now_ms)
 
     def _expire_ttl(self, record: Record, now_ms: int) -> None:

@@ -297,8 +297,10 @@ class Book:
             self._trigger_if_reached(order, events)
         return events
 
-    def cross(self, price: int, shares: int) -> list[Event]:
+    def cross(self, price: int, shares: int, *, at_limits: bool = False) -> list[Event]:
         """Match an auction: what its price reaches trades at that one price, by price, then time.
+
+        With `at_limits` each trades at its own price instead.
 
         Parameters
         ----------
@@ -313,7 +315,8 @@ class Book:
                 quantity = min(order.pending, left[order.side])
                 left[order.side] -= quantity
                 if quantity:
-                    self._fill(order, quantity, price, events, passive=True)
+                    paid = order.limit if at_limits else price
+                    self._fill(order, quantity, paid, events, passive=True)
         return events
 
     def remaining(self, side: int) -> Levels:

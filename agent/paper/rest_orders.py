@@ -27,8 +27,6 @@ def place(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
         raise bad_input("Missing or empty field `exchange` or `tradingsymbol`")
     if exchange in DERIVATIVES:
         raise bad_input(f"The user is not enabled for trading in the segment {exchange}.")
-    if variety == "auction":
-        raise bad_input("There is no auction of this instrument: see /portfolio/holdings/auctions.")
     key, now = f"{exchange}:{symbol}", service.exchange.now_ms
     if params.get("autoslice") == "true":
         return _sliced(service, key, params, variety)

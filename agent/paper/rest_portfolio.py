@@ -6,6 +6,7 @@ import hashlib
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from agent.paper.auctions import auction_of
 from agent.paper.books import position_row
 from agent.paper.conversion import convert
 from agent.paper.records import in_rupees
@@ -105,9 +106,15 @@ def authorise(service: Service, request: Request, parts: Parts) -> dict[str, Any
 
 
 def auctions(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
-    """GET /portfolio/holdings/auctions: nobody else is short here, so there never are any."""
-    del service, request, parts
-    return []
+    """GET /portfolio/holdings/auctions: the holdings that somebody must have today."""
+    boards = service.exchange.boards
+    rows = []
+    for row in holdings(service, request, parts):
+        board = boards.get(f"{row['exchange']}:{row['tradingsymbol']}")
+        auction = auction_of(board) if board else None
+        if auction is not None:
+            rows.append(row | {"auction_number": auction.number})
+    return rows
 
 
 ROUTES: Final = (

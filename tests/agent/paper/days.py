@@ -19,11 +19,13 @@ MINUTES = 375
 AUCTION_MINUTES = 360  # none between 15:15 and 15:30
 
 
-def days_of(prices: dict[date, list[float]], key: str = KEY, cash: int = 100_000_000) -> Exchange:
+def days_of(
+    prices: dict[date, list[float]], key: str = KEY, cash: int = 100_000_000, seed: int = 1
+) -> Exchange:
     """Return an exchange at the open of the first of several scripted days."""
     days = [minute_columns(row, on=on) for on, row in prices.items()]
     joined = Columns(*(np.concatenate(column) for column in zip(*map(_columns, days), strict=True)))
-    exchange = Exchange(Market(CandleSet("minute", {key: joined})), cash=cash)
+    exchange = Exchange(Market(CandleSet("minute", {key: joined}), seed=seed), cash=cash)
     exchange.start()
     exchange.instant()
     return exchange

@@ -321,5 +321,5 @@ def test_an_order_update_has_the_published_shape(world: World) -> None:
 def test_contracts_are_refused_in_the_brokers_words(world: World) -> None:
     with pytest.raises(kite_errors.InputException, match="not enabled for trading in the segment"):
         world.order(exchange="NFO", tradingsymbol="NIFTY26NOVFUT")
-    with pytest.raises(kite_errors.InputException, match="auction"):
+    with pytest.raises(kite_errors.InputException, match="no auction of this number"):
         world.order(variety="auction", auction_number="22", transaction_type="SELL")
