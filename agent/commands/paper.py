@@ -74,6 +74,13 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
         str | None,
         typer.Option(help="A day that teaches: a name of --list-scenarios, or a TOML file."),
     ] = None,
+    read_limits: Annotated[
+        bool | None,
+        typer.Option(
+            "--read-limits/--no-read-limits",
+            help="Answer reads past the broker's budgets with 429 [default: unless --lockstep].",
+        ),
+    ] = None,
     list_scenarios: Annotated[
         bool, typer.Option("--list-scenarios", help="Print the scenarios that there are, and stop.")
     ] = False,
@@ -125,6 +132,7 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             instruments=instruments,
             seed=seed if seed is not None else scene.seed if scene else 1,
             scenario=scene,
+            read_limits=read_limits,
             ticks_per_day=ticks_per_day,
             first=date_option("--first", first),
             last=date_option("--last", last),

@@ -1,8 +1,9 @@
 """The broker's rate limits, in virtual time: calendar seconds and minutes of the exchange's clock.
 
 Order placing is always limited (10 a second, 400 a minute, 5,000 a day; a place request that is
-refused counts too). Reads are counted against their budgets, and refused only if that is switched
-on: in lock-step the clock stands while a client reads, and a second of it may last for minutes.
+refused counts too). Reads are counted against their budgets, and refused past them where the clock
+runs freely: in lock-step it stands while a client reads, and one second of it may last for minutes
+of a warm-up that at the broker would have been spread; there it has to be asked for.
 """
 
 from __future__ import annotations

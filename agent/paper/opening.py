@@ -80,6 +80,8 @@ class Opening:
         The market's days are laid on real ones, and time is the time of day.
     scenario : Scenario, optional
         Its market instead of candles or the synthetic one, and its faults.
+    read_limits : bool, optional
+        Whether reads past their budgets are refused; by default if the clock runs freely.
     epoch : callable
         The time of day, epoch ms.
     cash_paise : int
@@ -105,6 +107,7 @@ class Opening:
     speed_max: float | None = None
     wall_clock: bool = False
     scenario: Scenario | None = None
+    read_limits: bool | None = None
     epoch: Callable[[], int] = epoch_now
 
 
@@ -250,10 +253,11 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
     access = Access(strict=opening.strict_login)
     access.tokens.update(store.value("tokens") or {})
     hub = Hub(exchange, tells_clock=opening.lockstep)
+    limited = opening.read_limits
     service = Service(
         exchange,
         access,
-        Limits(),
+        Limits(reads=not opening.lockstep if limited is None else limited),
         hub,
         store,
         ROUTES,

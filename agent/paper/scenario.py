@@ -15,7 +15,7 @@ from datetime import date, time
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -61,6 +61,9 @@ class _Document(_Table):
     seed: int = Field(1, ge=0)
     days: list[date] = Field(default=[date(2026, 11, 27)], min_length=1, max_length=DAYS_MAX)
     history_days: int = Field(20, ge=1, le=250)
+    minutes: Literal[1, 3, 5] = Field(
+        1, description="Length of a candle; longer ones: fewer ticks."
+    )
     candles: str | None = None
     symbols: list[_Symbol] = Field(default=[], max_length=SYMBOLS_MAX)
     faults: list[dict[str, Any]] = []
@@ -85,6 +88,7 @@ class Scenario:
     seed: int
     days: tuple[date, ...]
     history_days: int
+    minutes: int
     candles: str | None
     shapes: tuple[Shape, ...]
     faults: tuple[Fault, ...]
@@ -94,7 +98,13 @@ class Scenario:
         """Read or draw the candles."""
         if self.candles is not None:
             return read_candles(self.candles)
-        return draw_shapes(self.shapes, self.days, seed=seed, history_days=self.history_days)
+        return draw_shapes(
+            self.shapes,
+            self.days,
+            seed=seed,
+            history_days=self.history_days,
+            minutes=self.minutes,
+        )
 
     def shape_market(self, market: Market) -> None:
         """Tell a market the circuit limits and the splits."""
@@ -175,6 +185,7 @@ def read_scenario(
         document.seed,
         tuple(document.days),
         document.history_days,
+        document.minutes,
         candles,
         tuple(_shape(one) for one in document.symbols),
         tuple(

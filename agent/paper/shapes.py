@@ -1,4 +1,4 @@
-"""A market with a shape: minute candles along waypoints, for a day that is to teach something.
+"""A market with a shape: candles along waypoints, for a day that is to teach something.
 
 Between two waypoints the price wanders: a random walk pinned to both, so that nothing in it is
 known before. Two waypoints at one time are a jump between two ticks. Days before the first are
@@ -60,9 +60,14 @@ class Shape:
 
 
 def draw_shapes(
-    shapes: Sequence[Shape], days: Sequence[date], *, seed: int, history_days: int
+    shapes: Sequence[Shape],
+    days: Sequence[date],
+    *,
+    seed: int,
+    history_days: int,
+    minutes: int = 1,
 ) -> CandleSet:
-    """Draw minute candles of the history and the days.
+    """Draw candles of the history and the days.
 
     Parameters
     ----------
@@ -70,14 +75,29 @@ def draw_shapes(
     days : sequence of date, sessions
     seed : int
     history_days : int
+    minutes : int
+        A candle's length; a day of longer ones has fewer ticks.
 
     Returns
     -------
-    CandleSet, interval `minute`
+    CandleSet
     """
-    return CandleSet(
-        "minute", {shape.key: _columns(shape, days, seed, history_days) for shape in shapes}
-    )
+    drawn = {shape.key: _columns(shape, days, seed, history_days) for shape in shapes}
+    if minutes == 1:
+        return CandleSet("minute", drawn)
+    longer = {key: _grouped(columns, minutes) for key, columns in drawn.items()}
+    return CandleSet(f"{minutes}minute", longer)
+
+
+def _grouped(one: Columns, minutes: int) -> Columns:
+    """Return longer candles: sessions are whole multiples of them."""
+    by = [column.reshape(-1, minutes) for column in (one.open, one.high, one.low, one.close)]
+    first, high, low, last = by
+    shares = one.volume.reshape(-1, minutes).sum(axis=1)
+    stamps = one.ts_ms[::minutes]
+    return Columns(
+        stamps, first[:, 0], high.max(axis=1), low.min(axis=1), last[:, -1], shares
+    )  # fmt: skip
 
 
 def _columns(shape: Shape, days: Sequence[date], seed: int, history_days: int) -> Columns:

@@ -100,7 +100,7 @@ def test_at_the_circuit_one_side_of_the_book_is_empty(tmp_path: Path) -> None:
     exchange.start()
     while exchange.now_ms < at("11:30", DAY):
         exchange.move_to(exchange.next_due() or 0)
-    for key, empty, full in (("NSE:TCS", "asks", "bids"), ("NSE:SBIN", "bids", "asks")):
+    for key, empty, full in (("NSE:TCS", "asks", "bids"), ("NSE:INFY", "bids", "asks")):
         shown = exchange.boards[key].look()
         assert getattr(shown, empty) == ()
         assert getattr(shown, full) != ()

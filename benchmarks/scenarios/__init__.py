@@ -1,0 +1,1 @@
+"""The agent through every scenario of the paper exchange: safety figures from the audit."""
