@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export DO_NOT_TRACK := true
 export PREFECT_HOME ?= $(CURDIR)/var/prefect-unused
 
-.PHONY: help install demo up lint format test test-system bench clean
+.PHONY: help install demo up lint format test test-system mutants bench clean
 
 help:  ## this list
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ test: .venv/.installed  ## the whole suite but what needs a Debian package
 
 test-system: .venv/.installed  ## tests that need a Debian package; says which is missing
 	$(BIN)/pytest -m system
+
+mutants: .venv/.installed  ## mutation tests of the money's rooms; ONLY="--quick agent/risk/limits.py"
+	PYTHONPATH=$(CURDIR) .uv/bin/uv run --quiet --frozen --no-sync --with cosmic-ray==8.7.0 \
+	  nice -n 15 python -m tests.mutation.run --show $(ONLY)
 
 demo: .venv/.installed  ## the whole loop once, no account needed; report in var/demo/report.html
 	$(BIN)/ratchet demo --home $(HOME_DIR)

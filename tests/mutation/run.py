@@ -1,0 +1,294 @@
+"""Mutation testing of the money's rooms: does a test fail for every change of their code?
+
+    make mutants                                  # all of them, some minutes of one core
+    make mutants ONLY="agent/risk/limits.py"      # one file
+    make mutants ONLY="--quick"                   # functions alone, and three examples a property
+
+In one process: pytest collects the rooms' tests once and runs each while a profiler notes which
+functions it calls; for each mutant a child is forked, the code objects of the changed functions
+are exchanged in place, and the tests that call them run, quickest first, until one fails. A
+change outside of functions (a constant, a default) reloads all our modules in the child.
+Hypothesis draws fewer examples, the same ones each time, and does not shrink. A child that uses
+too much CPU time is counted as killed: it hangs.
+
+Nothing is written but the table on stdout. Exit status 1 if a mutant survives that survivors.toml
+does not explain, or a file falls below the share that must be killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.abc
+import importlib.util
+import os
+import resource
+import sys
+import time
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+
+from tests.mutation.mutants import Mutant, changed_functions, mutants
+
+ROOT = Path(__file__).resolve().parents[2]
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+ROOMS = ("agent/risk", "agent/portfolio")
+FILES = ("agent/market/charges.py", "agent/market/by_symbol.py")
+TESTS = ("tests/agent/risk", "tests/agent/portfolio", "tests/agent/market/test_charges.py")
+LONG = "tests/agent/portfolio/test_month.py"  # a second a seed, and nothing that the others miss
+NEAR = {  # the test files to try first where a module's are not called after it
+    "agent/risk/book.py": ("guards", "entry"),
+    "agent/risk/limits.py": ("entry", "guards"),
+    "agent/risk/margin.py": ("guards", "entry"),
+    "agent/portfolio/fiscal.py": ("roundtrips",),
+    "agent/market/by_symbol.py": ("sectors",),
+}
+EXAMPLES, EXAMPLES_OF_SLOW, EXAMPLES_QUICK = 12, 4, 3
+SLOW_S = 0.3
+CPU_S_MAX = 40
+KILLED_MIN = 0.90
+
+
+class Swarm:
+    """A pytest plugin: instead of running the tests once, runs them once a mutant."""
+
+    def __init__(self, files: Sequence[str], *, verbose: bool, quick: bool) -> None:
+        self.files, self.verbose, self.quick = files, verbose, quick
+        self.survivors: dict[str, list[Mutant]] = {}
+        self.calls: dict[str, set[tuple[str, str]]] = {}  # by test: files and functions
+        self.counts: dict[str, int] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = [item for item in session.items if isinstance(item, pytest.Function)]
+        for item in items:
+            _fewer_examples(item, EXAMPLES_QUICK if self.quick else EXAMPLES)
+        items = self._measured(items)
+        gc.freeze()  # children share these pages
+        for file in self.files:
+            self._file(file, items)
+        return True
+
+    def _measured(self, items: list[pytest.Function]) -> list[pytest.Function]:
+        """Return the tests, the quickest first; all of them must pass on the code as it is."""
+        taken = {}
+        for item in items:
+            seen: set[tuple[str, str]] = set()
+            before = time.process_time()
+            sys.setprofile(_noting(seen))
+            passed = _passes(item)
+            sys.setprofile(None)
+            if not passed:
+                raise pytest.UsageError(f"{item.nodeid} fails on the code as it is")
+            taken[item.nodeid] = time.process_time() - before
+            self.calls[item.nodeid] = seen
+            if taken[item.nodeid] > SLOW_S:
+                _fewer_examples(item, 1 if self.quick else EXAMPLES_OF_SLOW)
+        return sorted(items, key=lambda item: taken[item.nodeid])
+
+    def _calling(
+        self, items: list[pytest.Function], file: str, functions: Iterable[str]
+    ) -> list[pytest.Function]:
+        wanted = {(str(ROOT / file), name) for name in functions}
+        return [item for item in items if self.calls[item.nodeid] & wanted]
+
+    def _survives(self, mutant: Mutant, source: str, items: list[pytest.Function]) -> bool:
+        module = mutant.module.removesuffix(".py").replace("/", ".")
+        functions = changed_functions(source, mutant.source)
+        if functions is not None and _exchange(sys.modules[module], functions):
+            return all(_passes(item) for item in self._calling(items, mutant.module, functions))
+        return _survives_anew(mutant, module)
+
+    def _file(self, file: str, items: list[pytest.Function]) -> None:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        started, alive = time.monotonic(), []
+        ordered = _near_first(items, file)
+        count = 0
+        for mutant in mutants(file, source):
+            if self.quick and changed_functions(source, mutant.source) is None:
+                continue
+            count += 1
+            if _in_child(lambda m=mutant: self._survives(m, source, ordered)):
+                alive.append(mutant)
+                if self.verbose:
+                    print(f"  lives: {file}:{mutant.line} {mutant.operator}: {mutant.name}",
+                          flush=True)  # fmt: skip
+        self.survivors[file], self.counts[file] = alive, count
+        share = 1 - len(alive) / count if count else 1.0
+        print(f"{file:34} {count:5} mutants, {len(alive):4} live, killed {share:6.1%}, "
+              f"{time.monotonic() - started:6.0f} s", flush=True)  # fmt: skip
+
+
+def _noting(seen: set[tuple[str, str]]) -> Any:
+    """Return a profiler that notes the functions of ours that are called."""
+    prefix = str(ROOT / "agent")
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(prefix):
+            seen.add((code.co_filename, code.co_qualname.partition(".<locals>")[0]))
+
+    return note
+
+
+def _fewer_examples(item: pytest.Function, most: int = EXAMPLES) -> None:
+    function = item.obj
+    if not getattr(function, "is_hypothesis_test", False):
+        return
+    own = getattr(function, "_hypothesis_internal_use_settings", settings())
+    function._hypothesis_internal_use_settings = settings(
+        own, max_examples=min(own.max_examples, most), derandomize=True, database=None,
+        phases=(Phase.explicit, Phase.generate),
+    )  # fmt: skip
+
+
+def _near_first(items: list[pytest.Function], file: str) -> list[pytest.Function]:
+    """Return the tests with those of the file's own test module first, order kept."""
+    own = f"test_{Path(file).stem}.py"
+    return sorted(items, key=lambda item: item.path.name != own)
+
+
+def _passes(item: pytest.Function) -> bool:
+    from _pytest.runner import runtestprotocol
+
+    reports = runtestprotocol(item, nextitem=None, log=False)
+    return not any(report.failed for report in reports)
+
+
+def _in_child(question: Any) -> bool:
+    """Ask in a child; one that dies or takes too long has answered no."""
+    child = os.fork()
+    if not child:
+        used = int(time.process_time()) + CPU_S_MAX
+        resource.setrlimit(resource.RLIMIT_CPU, (used, used))
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        answer = False
+        try:
+            answer = bool(question())
+        finally:
+            os._exit(0 if answer else 1)
+    _, status = os.waitpid(child, 0)
+    return status == 0
+
+
+def _exchange(module: ModuleType, functions: dict[str, CodeType]) -> bool:
+    """Put code into the module's functions where they are; False if one cannot be found."""
+    known = dict(_functions(module))
+    if not functions.keys() <= known.keys():
+        return False
+    for name, code in functions.items():
+        if known[name].__code__.co_freevars != code.co_freevars:
+            return False
+        known[name].__code__ = code
+    for held in vars(module).values():
+        if hasattr(held, "cache_clear"):
+            held.cache_clear()
+    return True
+
+
+def _functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
+    for held in list(vars(module).values()):
+        yield from _unwrapped(held, module)
+        if isinstance(held, type) and held.__module__ == module.__name__:
+            for inner in list(vars(held).values()):
+                yield from _unwrapped(inner, module)
+
+
+def _unwrapped(held: Any, module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
+    for part in (
+        held,
+        *(getattr(held, name, None) for name in ("fget", "func", "__func__", "__wrapped__")),
+    ):
+        if isinstance(part, FunctionType) and part.__module__ == module.__name__:
+            yield part.__qualname__, part
+
+
+class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from a text."""
+
+    def __init__(self, module: str, source: str) -> None:
+        self.module, self.source = module, source
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        return importlib.util.spec_from_loader(name, self) if name == self.module else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self.source, self.module, "exec"), vars(module))
+
+
+def _survives_anew(mutant: Mutant, module: str) -> bool:
+    """Import everything of ours again with the mutant in its place, and run the tests."""
+    for name in [n for n in sys.modules if n.split(".")[0] in {"agent", "tests"}]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Changed(module, mutant.source))
+    near = [str(path) for name in NEAR.get(mutant.module, (Path(mutant.module).stem,))
+            for path in (ROOT / "tests/agent").glob(f"*/test_{name}.py")]  # fmt: skip
+    for paths in (near, [str(ROOT / path) for path in TESTS]):
+        if paths and pytest.main(
+            ["-x", "-p", "no:cacheprovider", f"--ignore={ROOT / LONG}", *paths],
+            plugins=[_Quicker()],
+        ):
+            return False
+    return True
+
+
+class _Quicker:
+    """A pytest plugin: fewer examples, plain tests before the drawn ones."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        found = [item for item in items if isinstance(item, pytest.Function)]
+        for item in found:
+            _fewer_examples(item)
+        items.sort(key=lambda i: getattr(getattr(i, "obj", None), "is_hypothesis_test", False))
+
+
+def explained() -> dict[str, dict[str, str]]:
+    """Return why a mutant may live, by file and by its two lines."""
+    if not SURVIVORS.exists():
+        return {}
+    rows = tomllib.loads(SURVIVORS.read_text(encoding="utf-8")).get("survivor", [])
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(row["file"], {})[f"{row['line']}  ->  {row['mutant']}"] = row["why"]
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the mutants of the files named, or of all rooms."""
+    files = [a for a in arguments if a.endswith(".py")] or [
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        for path in sorted((ROOT / room).glob("*.py"))
+        if path.name != "__init__.py"
+    ] + list(FILES)
+    swarm = Swarm(files, verbose="--show" in arguments, quick="--quick" in arguments)
+    tests = [f"--ignore={ROOT / LONG}", *(str(ROOT / path) for path in TESTS)]
+    status = pytest.main(["-q", "-s", "-p", "no:cacheprovider", *tests], plugins=[swarm])
+    if status:
+        return int(status)
+    why, bad = explained(), 0
+    for file, alive in swarm.survivors.items():
+        for mutant in alive:
+            if mutant.name not in why.get(file, {}):
+                bad = 1
+                print(
+                    f"lives unexplained: {file}:{mutant.line} {mutant.operator}\n    {mutant.name}"
+                )
+        if swarm.counts[file] and len(alive) > (1 - KILLED_MIN) * swarm.counts[file]:
+            bad = 1
+            print(f"{file}: fewer than {KILLED_MIN:.0%} were killed")
+    total, live = sum(swarm.counts.values()), sum(map(len, swarm.survivors.values()))
+    print(f"{total} mutants, {live} live, killed {1 - live / max(total, 1):.1%}")
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
