@@ -25,6 +25,13 @@ PURE_FILES = (
     "bentos/traffic.py",
     "bentos/checks.py",
     "agent/paper/matching.py",
+    "agent/paper/gtt.py",
+    "agent/paper/closing.py",
+    "agent/paper/auctions.py",
+    "agent/paper/shorts.py",
+    "agent/paper/tickets.py",
+    "agent/paper/risk.py",
+    "agent/paper/depth.py",
 )
 
 FORBIDDEN_MODULES = {
