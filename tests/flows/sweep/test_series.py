@@ -58,13 +58,9 @@ def test_the_atr_of_candles_is_known_with_their_close() -> None:
     for at, value in list(zip(series.atr_at, series.atr_value, strict=True))[:150]:
         assert abs(Fraction(int(value), ATR_PARTS) - exact[at]) <= Fraction(1, ATR_PARTS)
     entries = regular(series, EntryRules(every=10), "minute")
-    before = {
-        int(at): series.atr_value[np.searchsorted(series.atr_at, at) - 1] for at in entries.at
-    }
-    assert all(
-        atr == (before[int(at)] if at > series.atr_at[0] else 0)
-        for at, atr in zip(entries.at, entries.atr, strict=True)
-    )
+    for at, atr in zip(entries.at, entries.atr, strict=True):
+        known = np.searchsorted(series.atr_at, at)  # the changes at closes before this candle
+        assert atr == (series.atr_value[known - 1] if known else 0)
 
 
 def test_the_atr_of_ticks_is_known_with_the_first_tick_of_a_later_minute() -> None:

@@ -15,6 +15,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from flows.cli import main
 from flows.data.frame import ts_ms
 from flows.data.store import CandleStore
 from flows.home import Home
@@ -145,6 +146,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     children = psutil.Process(running.pid).children(recursive=True)
     running.send_signal(signal.SIGKILL)
     running.wait()
+    running.stderr.close()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
     (part,) = (path for path in home.glob("sweeps/*/parts/*.parquet") if "days" not in path.name)
@@ -182,10 +184,8 @@ def test_ticks_are_swept_without_an_unsure_exit(market: Path, tmp_path: Path) ->
     ticks = pd.DataFrame({"ts": ts_ms(frame), "price": frame["close"]})
     ticks.to_csv(tmp_path / "AAA.csv", index=False)
     signals = tmp_path / "signals.csv"
-    rows = [
-        f"{ms},NSE:AAA,{side}"
-        for ms, side in zip(ts_ms(frame)[100:2000:100], ["LONG", "SHORT"] * 9, strict=False)
-    ]
+    stamps = ts_ms(frame)[100:2000:100]
+    rows = [f"{ms},NSE:AAA,{'LONG' if n % 2 else 'SHORT'}" for n, ms in enumerate(stamps)]
     signals.write_text("ts,symbol,side\n" + "\n".join(rows) + "\n")
     run = sweep(
         "--grid", str(market / "grid.toml"), "--data", str(tmp_path / "AAA.csv"), "--signals",
@@ -213,22 +213,19 @@ def test_ticks_are_swept_without_an_unsure_exit(market: Path, tmp_path: Path) ->
     ],
 )
 def test_what_cannot_be_swept_is_refused_by_name(
-    market: Path, home: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+    market: Path,
+    home: Path,
+    arguments: list[str],
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flows.cli import main
-
     given = [part.replace("{market}", str(market)) for part in arguments]
-    sys_argv = [
-        "ratchet",
-        "sweep",
-        "--grid",
-        str(market / "grid.toml"),
-        "--home",
-        str(home),
-        *given,
-    ]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(sys, "argv", sys_argv)
+    grid = str(market / "grid.toml")
+    monkeypatch.setattr(
+        sys, "argv", ["ratchet", "sweep", "--grid", grid, "--home", str(home), *given]
+    )
+    with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     assert named in capsys.readouterr().err
