@@ -10,56 +10,18 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from pathlib import Path
 
 import pytest
 from kiteconnect import KiteConnect
 from kiteconnect import exceptions as kite_errors
 
 from tests.agent.paper.lab import Running, Ticker, at, start, until, wander, write_csv
+from tests.agent.paper.published import SHAPES, misfits
 
-SHAPES = json.loads((Path(__file__).parent / "shapes.json").read_text())
-KINDS = {"string": (str, datetime), "number": (int, float), "bool": bool}
 SYMBOL = "AAA"
 KEY = f"NSE:{SYMBOL}"
 OF = {"exchange": "NSE", "tradingsymbol": SYMBOL}
-# Where the broker's sample has null, another account has a value.
-MAY_BE_ANYTHING = "null"
 SETTERS = {"set_access_token", "set_session_expiry_hook", "login_url"}  # they call nothing
-
-
-def misfits(shape: object, found: object, where: str) -> list[str]:
-    """Return where an answer does not have the shape, all the way down."""
-    if isinstance(shape, dict):
-        if not isinstance(found, dict):
-            return [f"{where}: {found!r} is no object"]
-        if found.get("status") == "REJECTED":  # the sample's one has not been at the exchange
-            shape = {k: MAY_BE_ANYTHING if k.startswith("exchange_") else v
-                     for k, v in shape.items()}  # fmt: skip
-        missing = [f"{where}.{key} is missing" for key in shape if key not in found]
-        inner = [misfits(shape[k], found[k], f"{where}.{k}") for k in shape if k in found]
-        return missing + [line for lines in inner for line in lines]
-    if isinstance(shape, list):
-        if not isinstance(found, list) or not found:
-            return [f"{where}: {found!r} is no list with a row in it"]
-        if where.endswith("candles"):
-            return misfits_of_candles(found, where)
-        return [line for one in found for line in misfits(shape[0], one, f"{where}[]")]
-    if shape == MAY_BE_ANYTHING:
-        return []
-    ok = isinstance(found, KINDS[str(shape)])
-    ok = ok and (shape != "number" or not isinstance(found, bool))
-    return [] if ok else [f"{where}: {found!r} is no {shape}"]
-
-
-def misfits_of_candles(rows: list, where: str) -> list[str]:
-    return [
-        f"{where}: {row!r}"
-        for row in rows
-        if not isinstance(row[0], str) or len(row[0]) != 24 or len(row) != 6
-        or not all(isinstance(one, int | float) for one in row[1:])
-    ]  # fmt: skip
 
 
 class Told(KiteConnect):
@@ -297,7 +259,7 @@ def test_a_call_answers_with_the_published_shape(world: World, row: tuple) -> No
     call(world)
     if name:
         shape = json.loads(json.dumps(SHAPES[name]).replace("NSE:INFY", KEY))
-        assert misfits(shape, world.kite.last, name) == []
+        assert misfits(shape, world.kite.last, name, rows=True) == []
     world.step(1_100)
 
 

@@ -17,33 +17,10 @@ from kiteconnect import exceptions as kite_errors
 
 from agent.market.charges import order_charges
 from tests.agent.paper.lab import DAY, Running, at, start
+from tests.agent.paper.published import SHAPES, misfits
 
-SHAPES = json.loads((Path(__file__).parent / "shapes.json").read_text())
-KINDS = {"string": str, "number": (int, float), "bool": bool}
 ORDER = {"variety": "regular", "exchange": "NSE", "tradingsymbol": "A", "product": "MIS"}
 BUY = ORDER | {"transaction_type": "BUY", "quantity": 10}
-# What the broker leaves null in its samples and a number or text may stand in.
-NULLABLE = ("null",)
-
-
-def misfits(shape: object, found: object, where: str = "") -> list[str]:
-    """Return where an answer does not have the shape: a key missing or of another kind."""
-    if isinstance(shape, dict):
-        if not isinstance(found, dict):
-            return [f"{where}: {found!r} is no object"]
-        missing = [f"{where}.{key} is missing" for key in shape if key not in found]
-        inner = [misfits(shape[k], found[k], f"{where}.{k}") for k in shape if k in found]
-        return missing + [line for lines in inner for line in lines]
-    if isinstance(shape, list):
-        if not isinstance(found, list):
-            return [f"{where}: {found!r} is no list"]
-        if where.endswith("candles"):
-            return []  # a row of mixed kinds; looked at in its own test
-        return [line for one in found for line in misfits(shape[0], one, f"{where}[]")]
-    if shape in NULLABLE:
-        return [] if found is None or isinstance(found, str) else [f"{where}: {found!r}"]
-    ok = isinstance(found, KINDS[str(shape)]) and (shape != "number" or found is not True)
-    return [] if ok else [f"{where}: {found!r} is no {shape}"]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 
 from agent.paper.hub import HEARTBEAT_S
 from tests.agent.paper.lab import Running, Ticker, at, until
-from tests.agent.paper.test_rest import BUY, SHAPES, misfits
+from tests.agent.paper.published import SHAPES, misfits
+from tests.agent.paper.test_rest import BUY
 
 
 @pytest.fixture
