@@ -88,6 +88,9 @@ def conserves(exchange: Exchange, trades: list, fees: int) -> None:
     for key, holding in books.holdings.items():
         held[key] = held.get(key, 0) + holding.quantity
         tied += holding.cost
+    for owed in books.owed:
+        held[owed.key] = held.get(owed.key, 0) - owed.quantity
+        tied -= owed.proceeds
     assert {k: q for k, q in held.items() if q} == {k: q for k, q in net.items() if q}
     assert flow + tied == books.realised  # what was paid is in the lots or was realised
     found = exchange.findings()

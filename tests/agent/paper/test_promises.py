@@ -20,6 +20,7 @@ from agent.paper.market import Market
 from agent.paper.records import row_of, trade_row
 from agent.paper.refusals import RequestRefused
 from tests.agent.paper.lab import DAY, wander
+from tests.agent.paper.test_books import conserves
 
 CASH = 100_000_000
 SYMBOLS = 3
@@ -120,31 +121,6 @@ def inside_its_terms(exchange: Exchange, trades: list) -> None:
             assert record.order.filled == record.filled
 
 
-def conserves(exchange: Exchange, trades: list) -> None:
-    """Check shares and cash against nothing but the trades and what short deliveries cost."""
-    books = exchange.books
-    net: dict[str, int] = {}
-    flow = 0
-    for trade in trades:
-        sign = 1 if trade.transaction == "BUY" else -1
-        net[trade.key] = net.get(trade.key, 0) + sign * trade.quantity
-        flow -= sign * trade.quantity * trade.price
-    held: dict[str, int] = {}
-    tied = 0
-    for position in books.positions.values():
-        held[position.key] = held.get(position.key, 0) + position.net
-        tied += sum(shares * price for shares, price in position.lots)
-    for key, holding in books.holdings.items():
-        held[key] = held.get(key, 0) + holding.quantity
-        tied += holding.cost
-    for owed in books.owed:
-        held[owed.key] = held.get(owed.key, 0) - owed.quantity
-        tied -= owed.proceeds
-    assert {k: q for k, q in held.items() if q} == {k: q for k, q in net.items() if q}
-    assert flow + tied == books.realised
-    assert exchange.findings()["charges_paise"] == books.charges
-
-
 def free_once_flat(exchange: Exchange) -> None:
     books, pending = exchange.books, exchange.desk.pending()
     if not pending and not books.owed and not any(p.net for p in books.positions.values()):
@@ -176,14 +152,14 @@ def played(steps: list) -> list[object]:
         ends = exchange.now_ms + WAITS_MS
         while (due := exchange.next_due()) is not None and due <= ends:
             move()
-        conserves(exchange, trades)
+        conserves(exchange, trades, 0)
         free_once_flat(exchange)
         told += [row_of(record) for record in exchange.desk.records.values()]
         if exchange.overnight:
             move()
     while move():
         pass
-    conserves(exchange, trades)
+    conserves(exchange, trades, 0)
     assert [one for one in exchange.desk.pending() if not one.held] == []
     free_once_flat(exchange)
     return [*told, [trade_row(one) for one in trades], exchange.findings(),
