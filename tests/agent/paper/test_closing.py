@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from agent.market.charges import SQUARE_OFF_FEE_PAISE
 from agent.paper import closing
 from agent.paper.exchange import Exchange
+from agent.paper.records import row_of
 from agent.paper.refusals import RequestRefused
 from tests.agent.paper.days import (
     AFTER_AUCTION,
@@ -170,3 +172,41 @@ def test_an_exchange_that_comes_back_in_the_auction_stands_where_it_stood() -> N
     to_day(whole, 1)
     resumed.resume(1, at_of("09:20", AFTER_AUCTION))
     assert resumed.boards[KEY].previous_close == whole.boards[KEY].previous_close
+
+
+#  id                                  the day      minutes          squares off at
+SQUARED = [
+    ("before August 2026",             FIRST,       375,             "15:20"),
+    ("since, closes by auction",       AUCTION_DAY, AUCTION_MINUTES, "15:12"),
+    ("since, an ordinary stock",       AUCTION_DAY, 375,             "15:25"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", SQUARED, ids=[row[0] for row in SQUARED])
+def test_intraday_positions_are_closed_at_the_days_own_time_for_a_fee(row: tuple) -> None:
+    _, on, minutes, clock = row
+    exchange = days_of({on: flat(minutes=minutes)})
+    ask(exchange, "BUY", 10, "MARKET")
+    covered = ask(exchange, "SELL", 10, "MARKET", variety="co", trigger_price=103)
+    wait(exchange, 100)
+    charges = exchange.books.charges
+    run_to(exchange, at_of(clock, on) - 1)
+    assert {p.product: p.net for p in exchange.books.positions.values()} == {"MIS": 10, "CO": -10}
+    run_to(exchange, at_of(clock, on))
+    assert {p.net for p in exchange.books.positions.values()} == {0}
+    closing_orders = [one for one in exchange.desk.records.values() if one.placed_by == "RMS"]
+    paid = sum(one.charges for one in closing_orders) + 2 * SQUARE_OFF_FEE_PAISE
+    assert exchange.books.charges - charges == paid
+    assert covered.status == "COMPLETE"
+    late = ask(exchange, "BUY", 10, "MARKET")
+    wait(exchange)
+    assert (late.status, "square-off" in str(late.message)) == ("REJECTED", True)
+
+
+def test_a_protected_stop_that_finds_nobody_rests_as_the_limit_that_it_is() -> None:
+    exchange = days_of({FIRST: [100.0, 100.0, *flat(92.0)[2:]]})
+    stop = ask(exchange, "SELL", 100, "SL-M", trigger_price=98, market_protection=1)
+    run_to(exchange, at_of("09:17"))
+    row = row_of(stop)
+    assert (row["status"], row["filled_quantity"]) == ("OPEN", 0)  # 92 is under 98 less 1 %
+    assert stop.limit == 9_702
