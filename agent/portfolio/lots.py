@@ -26,9 +26,7 @@ Paise = int | Fraction
 
 def plain(paise: Paise) -> Paise:
     """Return a whole Fraction as the int that it is."""
-    if isinstance(paise, Fraction) and paise.denominator == 1:
-        return paise.numerator
-    return paise
+    return paise.numerator if paise.denominator == 1 else paise
 
 
 class PositionState(Enum):

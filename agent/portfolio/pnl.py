@@ -33,6 +33,7 @@ from agent.portfolio.lots import (
 )
 
 Slot = tuple[str, str]  # (key, product): what the broker nets
+HALF: Final = Fraction(1, 2)
 PRODUCTS: Final = ("MIS", "CNC", "NRML", "MTF", "CO")
 By = Literal["side", "symbol", "agent", "version"]
 
@@ -301,7 +302,7 @@ def whole(portfolio: Portfolio) -> Line:
 
 def rounded(paise: Paise) -> int:
     """Return paise as a whole number, half up."""
-    return (paise + Fraction(1, 2)).__floor__() if isinstance(paise, Fraction) else paise
+    return paise if type(paise) is int else (paise + HALF).__floor__()  # nearly always an int
 
 
 def rupees(paise: Paise) -> str:

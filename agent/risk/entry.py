@@ -120,8 +120,9 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
     lot = proposal.instrument.lot_size
     caps = [(mode, shares)]
     caps += [(room.limit, _lots(room.left, each, lot)) for room, each in measured]
-    day = risk_room(book, settings)
-    caps.append((day.limit, _within(day, proposal, shares)))
+    day, planned = risk_room(book, settings), trade_risk(proposal, shares)
+    within = shares if planned <= day.left else quantity_at_risk(proposal, int(day.left))
+    caps.append((day.limit, within))
     caps += _shown(proposal, settings)
     bound, quantity = min(caps, key=lambda cap: cap[1])
     if quantity < 1:
@@ -132,7 +133,7 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
         bound,
         tuple(caps),
         unit,
-        trade_risk(proposal, quantity),
+        planned if quantity == shares else trade_risk(proposal, quantity),
         margin,
         slices_of(quantity, proposal.instrument),
         proposal,
@@ -144,14 +145,6 @@ def _lots(left: Paise, each: Paise, lot: int) -> int:
     if each <= 0:
         return UNBOUNDED
     return int(left // each) // lot * lot
-
-
-def _within(day: Room, proposal: Proposal, shares: int) -> int:
-    """Return how many of the shares the day's remaining loss carries."""
-    left = int(day.left)
-    if trade_risk(proposal, shares) <= left:
-        return shares
-    return quantity_at_risk(proposal, left)
 
 
 def _shown(proposal: Proposal, settings: MoneySettings) -> list[tuple[str, int]]:

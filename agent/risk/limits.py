@@ -218,40 +218,30 @@ def sector_note(book: Book, settings: MoneySettings) -> str | None:
 def guards(book: Book, settings: MoneySettings) -> tuple[Breach, ...]:
     """Return every guard that has acted, the gravest first."""
     capital, risk = settings.capital.paise, settings.risk
-    net, found = rounded(book.portfolio.day_net), []
+    net = rounded(book.portfolio.day_net)
+    found = []
     loss = risk.max_daily_loss.paise(capital)
-    everything, left = closable(book)
     if net <= -loss:
-        found.append(
-            Breach(
-                "max_daily_loss",
-                "FLATTEN",
-                -net,
-                loss,
-                f"max_daily_loss: the day has lost {rupees(-net)}, allowed {rupees(loss)} "
-                f"({_base(risk.max_daily_loss, capital)}); realised, unrealised and the charges of "
-                f"leaving are counted{left}",
-                "the next trading day, or a person's resume with a higher limit",
-                everything,
-            )
+        words = (
+            f"the day has lost {rupees(-net)}, allowed {rupees(loss)} "
+            f"({_base(risk.max_daily_loss, capital)}); realised, unrealised and the charges of "
+            "leaving are counted"
         )
+        found.append(_flatten(book, "max_daily_loss", -net, loss, words))
     if risk.max_drawdown is not None:
         fall, most = rounded(book.best - net), risk.max_drawdown.paise(capital)
         if fall >= most:
-            found.append(
-                Breach(
-                    "max_drawdown",
-                    "FLATTEN",
-                    fall,
-                    most,
-                    f"max_drawdown: {rupees(fall)} below the day's best {rupees(book.best)}, "
-                    f"allowed {rupees(most)}{left}",
-                    "the next trading day, or a person's resume with a higher limit",
-                    everything,
-                )
-            )
-    found += _margin_guard(book, settings)
-    return tuple(found)
+            best = rupees(book.best)
+            words = f"{rupees(fall)} below the day's best {best}, allowed {rupees(most)}"
+            found.append(_flatten(book, "max_drawdown", fall, most, words))
+    return (*found, *_margin_guard(book, settings))
+
+
+def _flatten(book: Book, limit: str, figure: int, allowed: int, words: str) -> Breach:
+    """Return a guard that closes everything that an order may close."""
+    closes, left = closable(book)
+    lifts = "the next trading day, or a person's resume with a higher limit"
+    return Breach(limit, "FLATTEN", figure, allowed, f"{limit}: {words}{left}", lifts, closes)
 
 
 def _margin_guard(book: Book, settings: MoneySettings) -> list[Breach]:
