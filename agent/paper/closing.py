@@ -112,14 +112,21 @@ def strike(board: Board, now_ms: int) -> list[Event]:
     return events
 
 
-def catch_up(board: Board, now_ms: int) -> None:
-    """Bring a board whose ticks have been played to where its auction stands: after a restart."""
+def catch_up(board: Board, now_ms: int) -> bool:
+    """Bring a board whose ticks have been played to where its auction stands: after a restart.
+
+    Returns
+    -------
+    bool
+        Whether the auction has been matched: the last price is the official close.
+    """
     strikes = strikes_ms(board)
     if strikes is None or now_ms < board.session.closes_ms:
-        return
+        return False
     begin(board)
     if now_ms >= strikes:
         strike(board, strikes)
+    return now_ms >= strikes
 
 
 def inside(board: Board, limit: int) -> bool:

@@ -86,7 +86,9 @@ class Exchange:
         self._set_up(day)
         for board in self.boards.values():
             board.skip_to(now_ms)
-            closing.catch_up(board, now_ms)
+            last = board.last
+            if closing.catch_up(board, now_ms):
+                self._closes[board.instrument.key] = (last, board.last)
         if now_ms >= self._end_ms():
             self._after_day()
 
@@ -210,8 +212,8 @@ class Exchange:
             if board is not None:
                 board.skip_to(session.closes_ms)
                 last = board.last
-                closing.catch_up(board, closing.strikes_ms(board) or 0)
-                closes[key] = (last, board.last)
+                if closing.catch_up(board, closing.strikes_ms(board) or 0):
+                    closes[key] = (last, board.last)
         return closes
 
     def _after_day(self) -> None:

@@ -163,15 +163,20 @@ def test_modifications_obey_the_phases_and_cancels_are_taken_throughout() -> Non
 
 
 def test_an_exchange_that_comes_back_in_the_auction_stands_where_it_stood() -> None:
-    whole, resumed = auction_day(), auction_day()
+    whole = auction_day()
     run_to(whole, at("15:21"))
-    resumed.resume(0, at("15:21"))
-    for exchange in (whole, resumed):
+    in_it, after, later = (Exchange(whole.market, cash=1) for _ in range(3))
+    in_it.resume(0, at("15:21"))
+    for exchange in (whole, in_it):
         assert exchange.boards[KEY].book.collecting
-    assert whole.boards[KEY].band == resumed.boards[KEY].band
+    assert in_it.boards[KEY].band == whole.boards[KEY].band
     to_day(whole, 1)
-    resumed.resume(1, at_of("09:20", AFTER_AUCTION))
-    assert resumed.boards[KEY].previous_close == whole.boards[KEY].previous_close
+    after.resume(0, at("15:32"))
+    to_day(after, 1)
+    later.resume(1, at_of("09:20", AFTER_AUCTION))
+    closes = {one.boards[KEY].previous_close for one in (whole, after, later)}
+    assert len(closes) == 1
+    assert closes != {10_000}
 
 
 #  id                                  the day      minutes          squares off at
