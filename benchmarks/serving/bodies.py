@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import orjson
 
 from bentos.features import WINDOW
+from tests.bentos.candles import walk
 
 DAY_MS = 86_400_000
 START_MS = 1_600_021_800_000
@@ -37,3 +38,56 @@ def bodies(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         candles["volume"][-1] = float(i)  # windows repeat after a while; this never does
         candles["ts"] = [START_MS + DAY_MS * (i % 200 + j) for j in range(WINDOW)]
         yield key, orjson.dumps({"key": key, "candles": candles})
+
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+def _mlflow(body: bytes) -> bytes:
+    """The same question as MLflow's scoring protocol has it: columns of one frame."""
+    candles = orjson.loads(body)["candles"]
+    return orjson.dumps({"dataframe_split": {"columns": ["ts", *COLUMNS], "data": list(
+        zip(*(candles[name] for name in ("ts", *COLUMNS)), strict=True))}})  # fmt: skip
+
+
+def _v2(body: bytes) -> bytes:
+    """The same question as the open inference protocol has it: one tensor a column."""
+    candles = orjson.loads(body)["candles"]
+    inputs = [
+        {"name": name, "datatype": "INT64" if name == "ts" else "FP64",
+         "shape": [len(candles[name])], "data": candles[name]}
+        for name in ("ts", *COLUMNS)
+    ]  # fmt: skip
+    return orjson.dumps({"inputs": inputs})
+
+
+# name of the form: path, what is made of our body
+FORMS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "ratchet": ("/v1/models/tiny/predict", bytes),
+    "minutes": ("/v1/models/minutes/predict", bytes),
+    "bare": ("/predict", bytes),
+    "bentoml": ("/predict", bytes),
+    "mlflow": ("/invocations", _mlflow),
+    "mlserver": ("/v2/models/tiny/infer", _v2),
+}
+
+
+def requests(form: str, count: int, seed: int) -> Iterator[bytes]:
+    """Yield whole HTTP requests."""
+    path, made = FORMS[form]
+    drawn = minute_bodies(count, seed) if form == "minutes" else (b for _, b in bodies(count, seed))
+    for body in map(made, drawn):
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        yield f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def minute_bodies(count: int, seed: int) -> Iterator[bytes]:
+    """Yield questions to the second model: 75 candles of 5 minutes."""
+    candles = walk(2_000, seed, step_ms=300_000, a_day=75)
+    for i in range(count):
+        start = (i * 7) % (2_000 - 75)
+        cut = slice(start, start + 75)
+        told = {name: getattr(candles, name)[cut].tolist() for name in COLUMNS}
+        told["volume"][-1] = float(i)
+        key = f"NSE:S{i * 31 % KEYS}"
+        yield orjson.dumps({"key": key, "candles": {"ts": candles.ts_ms[cut].tolist(), **told}})
