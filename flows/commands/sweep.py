@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,9 @@ from agent.errors import SettingRefused
 from agent.home import DEFAULT_HOME
 
 if TYPE_CHECKING:
+    from flows.home import Home
     from flows.sweep.run import Rules
+    from flows.sweep.source import Asked
 
 SIDES = {"both": (1, -1), "long": (1,), "short": (-1,)}
 LINES = 20  # of progress, where stderr is no terminal
@@ -84,45 +87,67 @@ def sweep(  # noqa: PLR0913, PLR0917  (one parameter an option)
     """
     from flows.home import Home
 
-    opened_home = Home.open(home)
+    opened = Home.open(home)
+    asked = _asked(dataset, data, interval, symbols, tick_size)
+    times = (entry_from, entry_until, square_off)
+    rules = _rules(every, side, signals, times, notional, slippage_bps)
+    keys = tuple(key.strip() for key in (heat or "").split(",") if key.strip())
+    show = _Show(keys, top, jobs or os.cpu_count() or 1, verify)
+    told = _swept(opened, asked, rules, grid, show)
+    emit(told, as_json=as_json, human=lambda: _draw(told))
+
+
+@dataclass(frozen=True, slots=True)
+class _Show:
+    """What decides no figure of a sweep: how much is shown, and by how many processes."""
+
+    keys: tuple[str, ...]
+    top: int
+    jobs: int
+    verify: int
+
+
+def _swept(home: Home, asked: Asked, rules: Rules, grid: Path, show: _Show) -> dict[str, Any]:
+    """Run, judge and write a sweep; return its document."""
     from flows.sweep import picture, results, run, source
     from flows.sweep.grid import read_grid
+
+    policies = read_grid(_text(grid, "--grid"), source=str(grid))
+    if show.keys:
+        picture.axes_of({"axes": [{"key": a.key, "values": a.values} for a in policies.axes]},
+                        show.keys)  # fmt: skip
+    with source.opened(home, asked) as found:
+        for line in _announced(found, policies):
+            tell(line)
+        with _progress() as progress:
+            folder = run.run(home, policies, found, rules, jobs=show.jobs, progress=progress)
+        outcome = results.collect(folder)
+        told = results.document(outcome, top=show.top)
+        if show.verify:
+            from flows.sweep.verify import verified
+
+            told["verified"] = verified(outcome, found, rules, policies=show.verify, tell=tell)
+    results.write_page(folder, picture.page(outcome.described, outcome.worth, show.keys, told))
+    told |= {"results": str(folder / results.RESULTS), "map": str(folder / results.PAGE)}
+    results.write_summary(folder, told)
+    return told
+
+
+def _asked(
+    dataset: str | None,
+    data: str | None,
+    interval: str | None,
+    symbols: list[str] | None,
+    tick_size: str | None,
+) -> Asked:
+    from flows.sweep.source import Asked
 
     if data is not None and dataset is not None:
         raise SettingRefused(
             "--dataset, --data", given="both", allowed="one of them", fix="leave one out"
         )
-    asked = source.Asked(
-        dataset, data, interval,
-        tuple(s.strip() for text in symbols or () for s in text.split(",") if s.strip()),
-        _tick(tick_size),
-    )  # fmt: skip
-    rules = _rules(
-        every, side, signals, (entry_from, entry_until, square_off), notional, slippage_bps
-    )
-    policies = read_grid(_text(grid, "--grid"), source=str(grid))
-    wanted = tuple(key.strip() for key in (heat or "").split(",") if key.strip())
-    axes = {"axes": [{"key": a.key, "values": a.values} for a in policies.axes]}
-    if wanted:
-        picture.axes_of(axes, wanted)
-    with source.opened(opened_home, asked) as found:
-        for line in _announced(found, policies):
-            tell(line)
-        with _progress() as progress:
-            folder = run.run(
-                opened_home, policies, found, rules,
-                jobs=jobs or os.cpu_count() or 1, progress=progress,
-            )  # fmt: skip
-        outcome = results.collect(folder)
-        told = results.document(outcome, top=top)
-        if verify:
-            from flows.sweep.verify import verified
-
-            told["verified"] = verified(outcome, found, rules, policies=verify, tell=tell)
-    results.write_page(folder, picture.page(outcome.described, outcome.worth, wanted, told))
-    told |= {"results": str(folder / results.RESULTS), "map": str(folder / results.PAGE)}
-    results.write_summary(folder, told)
-    emit(told, as_json=as_json, human=lambda: _draw(told))
+    named = tuple(s.strip() for text in symbols or () for s in text.split(",") if s.strip())
+    return Asked(dataset, data, interval, named, _tick(tick_size))
 
 
 def _rules(
