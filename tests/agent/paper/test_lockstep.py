@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from kiteconnect import KiteConnect
 from kiteconnect.exceptions import KiteException
 
 from tests.agent.paper.lab import DAY, Running, at, start
@@ -62,26 +63,42 @@ def trade_a_run(running: Running, seed: int) -> list[object]:
             price = round(trigger + (0.5 if side == "BUY" else -0.5), 2)
             prices = {"MARKET": {"market_protection": -1}, "LIMIT": {"price": price},
                       "SL": {"price": price, "trigger_price": trigger}}[kind]  # fmt: skip
+            if kind == "MARKET" and rng.random() < 0.5:
+                stop = round(round(last * (0.98 if side == "BUY" else 1.02) * 20) / 20, 2)
+                prices |= {"variety": "co", "trigger_price": stop}
+            elif kind == "LIMIT" and rng.random() < 0.5:
+                prices |= {"variety": "iceberg", "iceberg_legs": 3}
+            asked = ORDER | {"tradingsymbol": symbol, "transaction_type": side} | prices
             try:
-                heard.append(
-                    kite.place_order(**ORDER, tradingsymbol=symbol, transaction_type=side,
-                                     quantity=rng.randrange(1, 900), order_type=kind, **prices)
-                )  # fmt: skip
+                heard.append(kite.place_order(quantity=rng.randrange(9, 900), order_type=kind,
+                                              **asked))  # fmt: skip
+                if rng.random() < 0.3:
+                    heard.append(wait_for(kite, symbol, last, rng.choice([0.99, 1.01])))
             except KiteException as refused:
                 heard.append(str(refused))
         live = [row for row in kite.orders() if row["status"] in {"OPEN", "TRIGGER PENDING"}]
         if live and rng.random() < 0.5:
             chosen = rng.choice(live)
             try:
-                kite.modify_order("regular", chosen["order_id"], order_type="MARKET",
-                                  market_protection=-1)  # fmt: skip
+                if chosen["parent_order_id"] and rng.random() < 0.5:
+                    kite.exit_order("co", chosen["order_id"], chosen["parent_order_id"])
+                else:
+                    kite.modify_order(chosen["variety"], chosen["order_id"], order_type="MARKET",
+                                      market_protection=-1)  # fmt: skip
             except KiteException as refused:
                 heard.append(str(refused))
         through = now + rng.randrange(1, 3_000_000)
         now = running.post("ack", through=through, wake=through + 7)["now"]
-        heard += [now, kite.orders(), kite.trades(), kite.positions()]
+        heard += [now, kite.orders(), kite.trades(), kite.positions(), kite.get_gtts()]
         if running.get("clock")["last"]:
             return [*heard, running.get("audit")]
+
+
+def wait_for(kite: KiteConnect, symbol: str, last: float, share: float) -> object:
+    trigger = round(round(last * share * 20) / 20, 2)
+    buy = {"transaction_type": "BUY", "quantity": 7, "order_type": "LIMIT", "product": "CNC",
+           "price": trigger}  # fmt: skip
+    return kite.place_gtt("single", symbol, "NSE", [trigger], last, [buy])
 
 
 def stored(running: Running) -> list[tuple]:
@@ -90,7 +107,7 @@ def stored(running: Running) -> list[tuple]:
     with sqlite3.connect(path) as db:
         return [
             db.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
-            for table in ("orders", "trades", "positions", "events")
+            for table in ("orders", "trades", "positions", "events", "gtts")
         ]
 
 
@@ -112,7 +129,12 @@ def test_same_seed_same_orders_same_book(first_run: tuple, days: Path, tmp_path:
     assert a_run(tmp_path, days) == first_run
     audit = first_run[0][-1]
     assert audit["trades"] > 10
-    assert audit["final_position"] == {}
+    gtts = first_run[0][-2]
+    fired = [gtt for gtt in gtts if gtt["status"] == "triggered"]
+    assert fired
+    # intraday is flat; what the GTTs bought for delivery, 7 shares each, is held
+    assert {net % 7 for net in audit["final_position"].values()} <= {0}
+    assert sum(audit["final_position"].values()) <= 7 * len(fired)
     assert audit["net_pnl_paise"] == audit["gross_pnl_paise"] - audit["charges_paise"]
 
 
