@@ -14,12 +14,19 @@ from hypothesis import strategies as st
 from agent.errors import SettingRefused
 from agent.market.charges import (
     EARLIEST,
+    GST_PERCENT,
     NO_CHARGES,
+    PARTS,
     SCHEDULES,
+    SQUARE_OFF_FEE_PAISE,
     Charges,
+    ExactCharges,
+    Rates,
     breakeven_price,
+    dp_charge_paise,
     exact_order_charges,
     order_charges,
+    rates_for,
     round_trip_per_share,
     schedule_on,
     stands_in,
@@ -107,6 +114,65 @@ def test_the_broker_s_published_sample_of_2023_is_met() -> None:
     assert float(sample.sebi) == 0.00056
     assert float(sample.stamp) == 0.084
     assert float(sample.gst) == pytest.approx(0.0034776)
+
+
+#    since               cash      futures   options   STT: futures options  SEBI      per cent
+TABLE = [
+    (date(2020, 7, 1),  "0.00325", "0.0019",  "0.05",    "0.01",   "0.05",   "0.00005"),
+    (date(2021, 1, 1),  "0.00345", "0.0020",  "0.053",   "0.01",   "0.05",   "0.00005"),
+    (date(2021, 4, 1),  "0.00345", "0.0020",  "0.053",   "0.01",   "0.05",   "0.0001"),
+    (date(2023, 4, 1),  "0.00335", "0.0020",  "0.0505",  "0.0125", "0.0625", "0.0001"),
+    (date(2024, 4, 1),  "0.00332", "0.00198", "0.05",    "0.0125", "0.0625", "0.0001"),
+    (date(2024, 10, 1), "0.00307", "0.00183", "0.03553", "0.02",   "0.1",    "0.0001"),
+    (date(2026, 4, 1),  "0.00307", "0.00183", "0.03553", "0.05",   "0.15",   "0.0001"),
+]  # fmt: skip
+
+
+def parts(percent: str) -> int:
+    """Per cent as the schedule counts it."""
+    return int(Decimal(percent) * PARTS / 100)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row[0].isoformat())
+def test_every_rate_of_every_schedule(row: tuple[date, str, str, str, str, str, str]) -> None:
+    since, cash, futures, options, stt_futures, stt_options, sebi = row
+    last = SCHEDULES[-1].since + timedelta(days=400)
+    later = min([s.since for s in SCHEDULES if s.since > since], default=last)
+    for on in (since, later - timedelta(days=1)):
+        taxes = parts(cash), parts(sebi)
+        tenth, stamp = parts("0.1"), parts("0.015")
+        assert rates_for("CNC", "NSE", on) == Rates(0, 0, (tenth, tenth), *taxes, stamp)
+        assert rates_for("MTF", "NSE", on) == Rates(
+            parts("0.3"), 2000, (tenth, tenth), *taxes, stamp
+        )
+        for product in ("MIS", "CO"):
+            assert rates_for(product, "NSE", on) == Rates(
+                parts("0.03"), 2000, (0, parts("0.025")), *taxes, parts("0.003")
+            )
+        assert rates_for("NRML", "NFO-FUT", on) == Rates(
+            parts("0.03"), 2000, (0, parts(stt_futures)), parts(futures), parts(sebi),
+            parts("0.002"),
+        )  # fmt: skip
+        assert rates_for("MIS", "NFO-OPT", on) == Rates(
+            PARTS, 2000, (0, parts(stt_options)), parts(options), parts(sebi), parts("0.003")
+        )
+        for segment, exchange in (("BSE", "0.00375"), ("BFO-FUT", "0"), ("BFO-OPT", "0.0325")):
+            product = "CNC" if segment == "BSE" else "NRML"
+            assert rates_for(product, segment, on).exchange == parts(exchange)
+
+
+def test_the_table_has_every_schedule_and_what_is_not_in_an_order() -> None:
+    assert [row[0] for row in TABLE] == [s.since for s in SCHEDULES]
+    assert (GST_PERCENT, SQUARE_OFF_FEE_PAISE, dp_charge_paise(TODAY)) == (18, 5_900, 1_534)
+
+
+def test_a_difference_is_by_component() -> None:
+    one, other = Charges(60, 50, 40, 30, 20, 10), Charges(1, 2, 3, 4, 5, 6)
+    assert astuple(one - other) == (59, 48, 37, 26, 15, 4)
+    assert astuple(one + other) == (61, 52, 43, 34, 25, 16)
+    assert one.total == 210
+    exact = ExactCharges(*(Fraction(n) for n in (60, 50, 40, 30, 20, 10)))
+    assert exact.total == 210
 
 
 def test_the_schedules_are_in_order_and_say_where_they_are_from() -> None:
