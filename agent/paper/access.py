@@ -20,6 +20,7 @@ API_SECRET: Final = "paper"  # noqa: S105  (public: there is nothing to protect)
 OPEN_TOKEN: Final = "paper"  # noqa: S105
 TOKENS_DIE: Final = time(6, 0)
 USED_MAX: Final = 10_000  # request tokens remembered
+TOKENS_MAX: Final = 1_000  # sessions of a day: the oldest ends
 
 
 class Access:
@@ -56,6 +57,9 @@ class Access:
             self._used.pop(next(iter(self._used)))
         self._used[request_token] = None
         token = secrets.token_hex(16)
+        self.tokens = {one: dies for one, dies in self.tokens.items() if dies > now_ms}
+        if len(self.tokens) >= TOKENS_MAX:
+            self.tokens.pop(next(iter(self.tokens)))
         self.tokens[token] = _next_morning(now_ms)
         return token
 

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 Event = dict[str, Any]
 BETTER: Final = {"BUY": -1, "SELL": 1}  # a rising trigger helps a sell stop
+TAGS_MAX: Final = 50_000  # ten days of as many orders as a day may have
+CHARGED_MAX: Final = 100  # a charge comes with its fill
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ class Audit:
         self.charges = 0
         self.flow: dict[str, int] = {}
         self._legs: dict[tuple[str, str], _Leg] = {}
-        self._tags: set[str] = set()
+        self._tags: dict[str, None] = {}  # the latest, oldest first
         self._charged: dict[str, Trip] = {}  # the trip that an order last traded for
 
     def apply(self, event: Event) -> None:
@@ -144,7 +146,8 @@ class Audit:
         tag = event["tag"]
         if tag:
             self.duplicate_tags += tag in self._tags
-            self._tags.add(tag)
+            self._tags[tag] = None
+            _trim(self._tags, TAGS_MAX)
 
     def _charge(self, event: Event) -> None:
         self.charges += event["paise"]
@@ -175,7 +178,7 @@ class Audit:
             trip = leg.trip
             _book(trip, sign, closing, price)
             leg.net += sign * closing
-            self._charged[event["order_id"]] = trip
+            self._owes(event["order_id"], trip)
             if leg.net == 0:
                 self._close(leg, event["ms"])
         if quantity > closing:
@@ -186,7 +189,12 @@ class Audit:
             _book(leg.trip, sign, quantity - closing, price)
             leg.net += sign * (quantity - closing)
             leg.trip.quantity_max = max(leg.trip.quantity_max, abs(leg.net))
-            self._charged[event["order_id"]] = leg.trip
+            self._owes(event["order_id"], leg.trip)
+
+    def _owes(self, order_id: str, trip: Trip) -> None:
+        """Let the next charge of an order be the trip's."""
+        self._charged[order_id] = trip
+        _trim(self._charged, CHARGED_MAX)
 
     @staticmethod
     def _close(leg: _Leg, ms: int) -> None:
@@ -238,6 +246,11 @@ class Audit:
         ]
         if triggers:
             trip.best_trigger = max(triggers, key=lambda t: BETTER[exit_side] * t)
+
+
+def _trim(kept: dict[str, Any], most: int) -> None:
+    if len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 def _book(trip: Trip, sign: int, quantity: int, price: int) -> None:

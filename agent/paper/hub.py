@@ -23,8 +23,9 @@ from agent.paper.wire import HEARTBEAT, MODES, Mode, frame, packet
 
 HEARTBEAT_S: Final = 1.0
 INSTRUMENTS_MAX: Final = 3_000
-CONNECTIONS_MAX: Final = 16  # the broker's limit is 3, softly: old ones may not be gone yet
+CONNECTIONS_MAX: Final = 3  # of an API key, and there is one
 QUEUED_FRAMES_MAX: Final = 2_000
+UNREAD_MAX: Final = 4_000
 
 Frame = bytes | str
 
@@ -44,7 +45,9 @@ class Connection:
     late: list[tuple[int, str]] = field(default_factory=list)  # updates and when they come
 
     def put(self, piece: Frame) -> None:
-        """Queue a frame; beyond the bound the oldest tick frame goes."""
+        """Queue a frame; beyond the bound the oldest tick frame goes, far beyond it the socket."""
+        if self.broken:
+            return
         self.queue.append(piece)
         if len(self.queue) > QUEUED_FRAMES_MAX:
             for n, old in enumerate(self.queue):
@@ -52,6 +55,8 @@ class Connection:
                     del self.queue[n]
                     self.dropped += 1
                     break
+        if len(self.queue) > UNREAD_MAX:  # text alone: nobody reads there any more
+            self.reset()
         self.ready.set()
 
     async def take(self) -> Frame:
@@ -69,6 +74,7 @@ class Connection:
     def reset(self) -> None:
         """Let the socket break under whoever reads it."""
         self.broken = True
+        self.queue.clear()
         self.ready.set()
 
 
