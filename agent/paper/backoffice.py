@@ -166,7 +166,10 @@ def _protect(desk: Floor, record: Record, now_ms: int) -> None:
     """Send the stop of a cover order, or let the one that stands grow."""
     missing = record.filled - _covered(desk, record)
     board = desk.board_of(record)
-    squared = desk.books.positions[record.key, record.product].net == 0
+    squared = any(
+        one.square_off and one.key == record.key and one.product == record.product
+        for one in desk.records.values()
+    )
     if missing <= 0 or squared:
         return
     for leg in _legs(desk, record):

@@ -97,6 +97,17 @@ def test_the_stop_grows_with_the_fills_of_its_entry() -> None:
     assert leg.quantity == entry.filled > filled
 
 
+def test_two_cover_orders_against_each_other_have_a_stop_each() -> None:
+    exchange = days_of({FIRST: flat()})
+    bought, _ = covered(exchange)
+    sold = ask(exchange, "SELL", 100, "MARKET", variety="co", trigger_price=103)
+    wait(exchange, 2 * LATENCY_MS)
+    assert net(exchange) == 0
+    assert [len(legs_of(exchange, entry)) for entry in (bought, sold)] == [1, 1]
+    run_to(exchange, at("15:20"))
+    assert (net(exchange), exchange.desk.pending()) == (0, [])
+
+
 #  id                       fields                                            words
 BAD_COVERS = [
     ("no stop",             ("MARKET", {}),                                   "trigger_price"),
