@@ -161,7 +161,7 @@ def _model(registry: Registry, name: str | None) -> str:
         raise SettingRefused(
             "--model",
             given=name or "nothing",
-            allowed=", ".join(names) or "no model is registered yet",
+            allowed=", ".join(names) or "a model (none is registered yet)",
             fix="choose one" if names else "train one: ratchet train",
         )
     return name

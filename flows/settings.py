@@ -25,7 +25,7 @@ from agent.shell.settings import AgentSettings
 from bentos.settings import ServingSettings
 from flows.pipeline_settings import PipelineSettings
 from flows.secrets import SecretSettings
-from flows.settings_keys import PREFIX, Key, flattened, keys_of, nearest, nested, tables
+from flows.settings_keys import HIDDEN, PREFIX, Key, flattened, keys_of, nearest, nested, tables
 from flows.settings_text import MASK, plainly
 from flows.stack.settings import StackSettings
 
@@ -226,7 +226,10 @@ def _from_environment(
                 found[key.name] = Value(key.parsed(text), where)
             except ValueError as fault:
                 raise SettingRefused(
-                    where, given=text, allowed="JSON, or items with commas", fix=str(fault)
+                    where,
+                    given="(hidden)" if key.secret else text,
+                    allowed="JSON, or items with commas",
+                    fix=str(fault),
                 ) from fault
         elif "__" in variable and variable.split("__")[0] in sections:
             name = variable.removeprefix(PREFIX).replace("__", ".").lower()
@@ -255,7 +258,7 @@ def _refused(
     ]
     at_fault = [name] if name in given else told
     origin = " or ".join(dict.fromkeys(given[key].origin for key in at_fault)) or str(root / TOML)
-    hidden = isinstance(first.get("input"), SecretStr) or "secret" in name
+    hidden = isinstance(first.get("input"), SecretStr) or "secret" in name or name in HIDDEN
     whole = isinstance(first.get("input"), Mapping)
     shown = (
         "(hidden)" if hidden else "values that do not fit" if whole else repr(first.get("input"))

@@ -93,7 +93,7 @@ def ask(home: Path, method: str, path: str) -> dict[str, Any]:
             http.request(method, path, headers={"Authorization": f"Bearer {kept['token']}"})
             response = http.getresponse()
             document = json.loads(response.read())
-    except (OSError, ValueError, KeyError, HTTPException) as fault:
+    except (OSError, ValueError, KeyError, TypeError, HTTPException) as fault:
         raise EnvironmentRefused(
             str(file),
             given=f"no agent that answers ({fault})",

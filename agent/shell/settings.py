@@ -13,9 +13,10 @@ from datetime import date, time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -233,7 +234,11 @@ def read_settings(home: Path) -> AgentSettings:
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             del init_settings, env_settings, dotenv_settings, file_secret_settings
-            sources: list[PydanticBaseSettingsSource] = [EnvSettingsSource(settings_cls)]
+            sources: list[PydanticBaseSettingsSource] = [_Variables(settings_cls)]
+            if path.exists() and not path.is_file():
+                raise SettingRefused(
+                    str(path), given="no file", allowed="TOML", fix="move it away: ratchet init"
+                )
             if path.is_file():
                 sources.append(_Section(settings_cls, path))
             return tuple(sources)
@@ -245,7 +250,7 @@ def read_settings(home: Path) -> AgentSettings:
         where = ".".join(str(part) for part in first["loc"])
         raise SettingRefused(
             f"agent.{where}",
-            given=repr(first.get("input"))[:120],
+            given="(hidden)" if where.startswith("notices") else repr(first.get("input"))[:120],
             allowed=first["msg"],
             fix=f"mend it in {path} or in RATCHET_AGENT__{where.upper().replace('.', '__')}",
         ) from None
@@ -253,6 +258,43 @@ def read_settings(home: Path) -> AgentSettings:
         raise SettingRefused(
             str(path), given=str(fault), allowed="TOML", fix="mend that line"
         ) from fault
+
+
+class _Variables(EnvSettingsSource):
+    """The environment; lists as JSON, or items with commas, as the other program reads them."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what is set; a variable of no section is an error, not ignored."""
+        sections = {name.lower() for name in self.settings_cls.model_fields}
+        prefix = self.env_prefix.lower()
+        for name in self.env_vars:
+            if name.lower().startswith(prefix):
+                section = name.lower().removeprefix(prefix).partition("__")[0]
+                if section not in sections:
+                    raise SettingRefused(
+                        name.upper(),
+                        given="a variable of no section",
+                        allowed=", ".join(sorted(sections)),
+                        fix="see `ratchet config check` for all keys",
+                    )
+        return super().__call__()
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Return a list or a table as it is spelt out."""
+        text = str(value).strip()
+        if text.startswith(("[", "{")):
+            try:
+                return json.loads(text)
+            except ValueError as fault:
+                raise SettingRefused(
+                    f"{self.env_prefix}…{field_name.upper()}",
+                    given="text that cannot be read",
+                    allowed="JSON, or items with commas",
+                    fix=str(fault),
+                ) from fault
+        if get_origin(field.annotation) in {tuple, list}:
+            return [item.strip() for item in text.split(",") if item.strip()]
+        return super().decode_complex_value(field_name, field, value)
 
 
 class _Section(TomlConfigSettingsSource):

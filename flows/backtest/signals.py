@@ -59,7 +59,7 @@ def version_files(registry: Registry, name: str, version: int | None, tmp: Path)
             raise SettingRefused(
                 "--model",
                 given=name,
-                allowed=", ".join(registry.names()) or "none is registered yet",
+                allowed=", ".join(registry.names()) or "a model (none is registered yet)",
                 fix="choose one of those, or train it: ratchet train",
             )
         version = versions[-1].version

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agent.console import emit
-from agent.errors import Refused
+from agent.errors import EnvironmentRefused, Refused
 from agent.home import DEFAULT_HOME
 
 
@@ -48,6 +48,10 @@ def init(
 
 def _write(path: Path, text: str, *, mode: int) -> None:
     """Write whole or not at all; with its mode from the first byte on."""
+    if path.is_dir():
+        raise EnvironmentRefused(
+            str(path), given="a folder", allowed="a file of settings", fix="move it away"
+        )
     passing = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     handle = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "w", encoding="utf-8") as out:

@@ -114,7 +114,7 @@ def _find(registry: Registry, name: str, version: int | None) -> Version:
         raise SettingRefused(
             "model",
             given=name,
-            allowed=", ".join(registry.names()) or "none is registered yet",
+            allowed=", ".join(registry.names()) or "a model (none is registered yet)",
             fix="choose one of those, or train it: ratchet train",
         )
     return versions[-1]

@@ -70,7 +70,7 @@ class CandleStore:
             raise SettingRefused(
                 "dataset",
                 given=dataset,
-                allowed=", ".join(self.datasets()) or f"none is under {self._root} yet",
+                allowed=", ".join(self.datasets()) or f"a dataset (none is under {self._root} yet)",
                 fix="ingest it first: ratchet ingest --source sample",
             ) from None
         except (ValueError, KeyError, TypeError) as fault:

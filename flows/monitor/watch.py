@@ -67,7 +67,7 @@ def model_of(home: Home, asked: str | None) -> str:
     raise SettingRefused(
         "--model",
         given=asked or f"none, of {len(found)}",
-        allowed=", ".join(found) or f"no model is served or logged under {home.root} yet",
+        allowed=", ".join(found) or f"a model (no model is served or logged under {home.root} yet)",
         fix="name one of these" if found else "train, release and serve a model first",
     )
 

@@ -21,6 +21,7 @@ HOST = "127.0.0.1"
 POOL = "ratchet"
 WARDEN = "warden"
 SYNTHETIC = "synthetic"
+REGISTRY_LIMIT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 RELEASED = "bento.json"  # what a release leaves under HOME/serving (flows/deploy.py)
 BROKER_SECRETS = (
     "secrets.kite_api_key",
@@ -75,6 +76,8 @@ def stack(home: Home, given: Settings) -> Stack:
         "MLFLOW_TRACKING_URI": tracking_uri(home) if "mlflow" in settings.without else mlflow,
         "PREFECT_API_URL": prefect,
         "RATCHET_SERVE_URL": f"http://{HOST}:{settings.serve_port}",
+        # a scheduled run has time; one that is typed is told after five seconds (flows/home.py)
+        REGISTRY_LIMIT: os.environ.get(REGISTRY_LIMIT) or "30",
     }
     ports = {port: name for port, name in ports_of(given).items() if name in names}
     return Stack(parts, environment, elsewhere, ports)

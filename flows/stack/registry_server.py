@@ -28,6 +28,11 @@ def main() -> None:
         }
     )
     import uvicorn
+    from mlflow.server.handlers import initialize_backend_stores
+
+    # as `mlflow server` does before it serves: else the first request waits for tables to be made,
+    # longer than a client waits on a busy machine
+    initialize_backend_stores(store, store, os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"])
 
     uvicorn.run(
         "mlflow.server.fastapi_app:app",
