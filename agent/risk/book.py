@@ -211,12 +211,11 @@ def on_fill(book: Book, fill: Fill, intent: str | None = None) -> tuple[Book, tu
     # what the entry has paid is lost, no longer at risk: the sum of both stays what was planned
     paid = portfolio.total.charges.total - charged
     book = _planned(book, slot, before, max(risk - paid, 0) if risk else 0)
-    flipped = bool(closed) and after is not None and after.side is not closed[0].side
-    if closed and (after is None or flipped):
+    opened = after is not None and after.side is fill.side  # else: it closed some, or all
+    if closed and (after is None or opened):
         trips = {**book.round_trips, fill.key: book.round_trips.get(fill.key, 0) + 1}
         book = replace(book, round_trips=trips)
-    grown = after is not None and (before is None or after.quantity > before.quantity)
-    if entry is None and order is None and (flipped or grown):
+    if entry is None and order is None and opened:
         book = replace(book, entries=book.entries + 1)  # late, by hand or adopted: it counts
     return settled(book), closed
 
@@ -229,7 +228,9 @@ def on_mark(book: Book, key: str, price: Paise) -> Book:
         return book
     book = replace(book, portfolio=new)
     for slot in slots_of(old, key):
-        book = moved(book, slot, old.positions[slot], new.positions[slot])
+        before, after = old.positions[slot], new.positions[slot]
+        if before.value != after.value:  # below the price decided a mark moves no exposure
+            book = moved(book, slot, before, after)
     return settled(book)
 
 
