@@ -295,8 +295,8 @@ def charges_on(rates: Rates, transaction: str, paise: int, per: int = 1) -> Char
     )
 
 
-def total_on(rates: Rates, transaction: str, paise: int) -> int:
-    """Return `charges_on(...).total` of a whole number of paise, without the components' value.
+def total_on(rates: Rates, transaction: str, paise: int | Fraction) -> int:
+    """Return `charges_on(...).total` of a turnover in paise, without the components' value.
 
     A size is decided by a handful of these; the value alone would be half their time.
     """

@@ -56,7 +56,6 @@ class Tally:
     gross: Paise = 0
     day_gross: Paise = 0
     charges: Charges = NO_CHARGES
-    closed_quantity: int = 0
     round_trips: int = 0
 
     def plus(
@@ -65,7 +64,6 @@ class Tally:
         gross: Paise = 0,
         day_gross: Paise = 0,
         charges: Charges = NO_CHARGES,
-        closed_quantity: int = 0,
         round_trips: int = 0,
     ) -> Tally:
         """Return the sum."""
@@ -73,7 +71,6 @@ class Tally:
             plain(self.gross + gross),
             plain(self.day_gross + day_gross),
             self.charges + charges,
-            self.closed_quantity + closed_quantity,
             self.round_trips + round_trips,
         )
 
@@ -88,7 +85,6 @@ class OrderTally:
     """What an order has filled so far, and the charges of that."""
 
     value: Paise = 0
-    quantity: int = 0
     charges: Charges = NO_CHARGES
     trades: tuple[str, ...] = ()
 
@@ -166,7 +162,6 @@ def on_fill(portfolio: Portfolio, fill: Fill) -> tuple[Portfolio, tuple[Closed, 
     orders = dict(portfolio.orders)
     orders[fill.order_id] = OrderTally(
         plain(value),
-        before.quantity + fill.quantity,
         after,
         (*before.trades, fill.trade_id),
     )
@@ -181,15 +176,15 @@ def on_fill(portfolio: Portfolio, fill: Fill) -> tuple[Portfolio, tuple[Closed, 
             "gross": part.gross,
             "day_gross": part.day_gross,
             "charges": part.charges,
-            "closed_quantity": part.quantity,
         }
         tallies[whose] = tallies.get(whose, Tally()).plus(**added)  # type: ignore[arg-type]
         total = total.plus(**added)  # type: ignore[arg-type]
-    if closed and (new is None or (old is not None and new.side is not old.side)):
+    opened = new is not None and new.side is fill.side  # else: it closed some, or all
+    if closed and (new is None or opened):
         tallies[whose] = tallies[whose].plus(round_trips=1)
         total = total.plus(round_trips=1)
-    if new is not None and (not closed or new.side is not closed[0].side):
-        whose = Attribution(new.side, fill.key, fill.product, fill.agent, fill.version)
+    if opened:
+        whose = Attribution(fill.side, fill.key, fill.product, fill.agent, fill.version)
         tallies[whose] = tallies.get(whose, Tally()).plus(charges=opening)
         total = total.plus(charges=opening)
     changed = replace(portfolio, orders=orders, tallies=tallies, total=total)
@@ -318,9 +313,7 @@ def exit_cost(position: Position, on: date) -> int:
     value = position.quantity * mark
     rates = rates_for(position.product, position.segment, on)
     transaction = position.side.exit_transaction
-    if isinstance(value, int):  # every mark of the exchange; a tick comes this way
-        return total_on(rates, transaction, value)
-    return charges_on(rates, transaction, value.numerator, value.denominator).total
+    return total_on(rates, transaction, value)
 
 
 def with_position(portfolio: Portfolio, slot: Slot, position: Position | None) -> Portfolio:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
 from typing import Final
 
-from agent.market.charges import GST_PERCENT, PARTS, Rates, charges_on, rates_for, total_on
+from agent.market.charges import GST_PERCENT, PARTS, Rates, rates_for, total_on
 from agent.market.instruments import Instrument, Side
 from agent.portfolio.lots import Paise, Position, plain
 from agent.risk.settings import MoneySettings
@@ -114,9 +113,8 @@ def risk_at_stop(position: Position, stop: Paise, on: date) -> Paise:
     stop : int or Fraction, paise
     """
     rates = rates_for(position.product, position.segment, on)
-    value = Fraction(position.quantity * stop)
-    transaction = position.side.exit_transaction
-    charges = charges_on(rates, transaction, value.numerator, value.denominator).total
+    value = position.quantity * stop
+    charges = total_on(rates, position.side.exit_transaction, value)
     return plain(position.side.sign * (position.cost - value) + charges)
 
 

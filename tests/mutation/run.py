@@ -2,6 +2,7 @@
 
     make mutants                                  # all of them, some minutes of one core
     make mutants ONLY="agent/risk/limits.py"      # one file
+    make mutants ONLY="agent/risk/limits.py tests/agent/risk"     # by these tests
     make mutants ONLY="--quick"                   # functions alone, and three examples a property
 
 In one process: pytest collects the rooms' tests once and runs each while a profiler notes which
@@ -263,14 +264,15 @@ def explained() -> dict[str, dict[str, str]]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the mutants of the files named, or of all rooms."""
-    files = [a for a in arguments if a.endswith(".py")] or [
+    files = [a for a in arguments if a.startswith("agent/")] or [
         str(path.relative_to(ROOT))
         for room in ROOMS
         for path in sorted((ROOT / room).glob("*.py"))
         if path.name != "__init__.py"
     ] + list(FILES)
     swarm = Swarm(files, verbose="--show" in arguments, quick="--quick" in arguments)
-    tests = [f"--ignore={ROOT / LONG}", *(str(ROOT / path) for path in TESTS)]
+    paths = [a for a in arguments if a.startswith("tests/")] or TESTS
+    tests = [f"--ignore={ROOT / LONG}", *(str(ROOT / path) for path in paths)]
     status = pytest.main(["-q", "-s", "-p", "no:cacheprovider", *tests], plugins=[swarm])
     if status:
         return int(status)

@@ -19,6 +19,8 @@ from agent.portfolio.pnl import (
     next_day,
     on_fill,
     on_mark,
+    rounded,
+    rupees,
     statement,
     unfreeze,
     whole,
@@ -94,6 +96,37 @@ def test_the_portfolio_equals_a_naive_recomputation(
         rows = statement(portfolio, by)
         for part in ("realised", "unrealised", "charges", "round_trips", "net"):
             assert sum(getattr(row, part) for row in rows.values()) == getattr(line, part), by
+
+
+@pytest.mark.parametrize(
+    ("paise", "text"),
+    [(0, "Rs 0.00"), (-1, "-Rs 0.01"), (1, "Rs 0.01"), (99, "Rs 0.99"), (101, "Rs 1.01"),
+     (-100, "-Rs 1.00"), (12345678, "Rs 123,456.78"), (Fraction(5, 2), "Rs 0.03"),
+     (Fraction(-5, 2), "-Rs 0.02"), (Fraction(7, 3), "Rs 0.02")],
+)  # fmt: skip
+def test_paise_as_a_person_reads_them(paise: int | Fraction, text: str) -> None:
+    assert rupees(paise) == text
+    assert isinstance(rounded(paise), int)
+
+
+def test_a_mark_or_a_word_that_changes_nothing_changes_nothing() -> None:
+    held = on_mark(filled(fill(1, 10, 100_00)), "NSE:A", 101_00)
+    assert on_mark(held, "NSE:A", 101_00) is held
+    assert on_mark(held, "NSE:B", 101_00) is held
+    assert unfreeze(held, SLOT) is held
+    assert unfreeze(held, ("NSE:B", "MIS")) is held
+
+
+def test_a_turn_round_ends_one_round_trip_and_its_charges_are_shared_out() -> None:
+    turned = filled(fill(1, 10, 100_00), fill(2, -30, 110_00, agent="momentum"))
+    rows = statement(turned, "side")
+    assert (rows["LONG"].round_trips, rows["SHORT"].round_trips) == (1, 0)
+    assert turned.total.round_trips == 1
+    assert (rows["LONG"].realised, rows["SHORT"].realised) == (10_000, 0)
+    assert set(statement(turned, "agent")) == {"model", "momentum"}
+    scaled = filled(fill(1, 10, 100_00), fill(2, -4, 110_00))
+    assert (scaled.total.round_trips, scaled.total.gross) == (0, 4_000)
+    assert list(statement(scaled, "side")) == ["LONG"]
 
 
 @given(fills=streams())
