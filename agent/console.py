@@ -20,6 +20,7 @@ from agent.errors import RatchetError
 
 USAGE = 2
 INTERRUPTED = 3
+TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C before we see it
 BUG = 4
 
 
@@ -51,6 +52,9 @@ def run_program(app: Callable[..., Any], *, program: str) -> None:
     try:
         status = app(prog_name=program, standalone_mode=False)
         code = status if isinstance(status, int) else 0
+        if code == TYPER_INTERRUPTED:
+            tell(f"{program}: interrupted")
+            code = INTERRUPTED
     except TyperException as fault:
         tell(f"{program}: {fault.format_message()} See `{program} --help`.")
         code = USAGE
