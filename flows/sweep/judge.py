@@ -7,7 +7,7 @@ spread (flows/validation/sharpe.py), and a figure that luck explains is called s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ class Worth:
     overfitting : float or None
         How often the best policy of one half of the days is below the median in the other.
     verdict : str
-        `loses`, `too short`, `luck` or `more than luck`.
+        `no trade`, `loses`, `too short`, `luck` or `more than luck`.
     warning : str
         In words; never empty.
     """
@@ -120,6 +120,8 @@ def judge(sums: Mapping[str, Ints], daily: Ints, trials: int) -> Worth:
     luckiest = luckiest_sharpe(trials, variance) * year
     best = int(order[0])
     verdict = _verdict(int(net[best]), days, float(deflated[best]))
+    if not sums["entries"].any():
+        verdict = "no trade"
     overfitting = None
     if days >= 2 * BLOCKS and len(known) > 1:
         overfitting = overfitting_probability(
@@ -146,6 +148,9 @@ def _warning(worth: Worth, best: int) -> str:
     row = worth.row(best)
     tried = f"{worth.trials:,} polic{'y' if worth.trials == 1 else 'ies'}"
     told = {
+        "no trade": f"No trade at all: {int(worth.sums['refused'].sum()):,} entries were refused "
+        "because a policy does not fit at their price (a stop under two ticks, an ATR not known "
+        "yet), and there were no others.",
         "loses": f"No policy earned its costs: the best of {tried} brought "
         f"Rs {row['net_a_trade'] or 0:.2f} a trade.",
         "too short": f"{worth.days} day(s) are too few to tell the best of {tried} from luck: "
@@ -167,28 +172,17 @@ def _warning(worth: Worth, best: int) -> str:
     return told
 
 
-def columns_of(rows: Mapping[str, Ints], policies: int) -> dict[str, Ints]:
-    """Return `SUMS` by policy from the rows of all symbols and sides.
+def sums_by_day(
+    parts: Iterable[tuple[Ints, Ints, Ints]], days: Ints, policies: int
+) -> tuple[Ints, Ints]:
+    """Return (days, net paise of shape (n_days, n_policies)).
 
     Parameters
     ----------
-    rows : dict of int64 arrays of shape (n_rows,): `policy` (its number) and `SUMS`
+    parts : iterable of (day, policy, net paise), int64 arrays of one shape
+    days : int64 array of shape (n_days,), rising: all days of the parts
     policies : int
     """
-    return {
-        name: _summed(rows["policy"], np.asarray(rows[name], np.int64), policies) for name in SUMS
-    }
-
-
-def _summed(at: Ints, values: Ints, size: int) -> Ints:
-    total = np.zeros(size, np.int64)
-    np.add.at(total, at, values)
-    return total
-
-
-def sums_by_day(parts: Sequence[tuple[Ints, Ints, Ints]], policies: int) -> tuple[Ints, Ints]:
-    """Return (days, net paise of shape (n_days, n_policies)) from parts of (day, policy, net)."""
-    days = np.unique(np.concatenate([part[0] for part in parts])) if parts else np.zeros(0, int)
     total = np.zeros((len(days), policies), np.int64)
     for day, policy, net in parts:
         np.add.at(total, (np.searchsorted(days, day), policy), net)

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,14 @@ import numpy.typing as npt
 from agent.trailing.bulk.row import SweepRow
 from flows.data import durable
 from flows.data.frame import days_of
-from flows.sweep.judge import SUMS, Worth, columns_of, judge, sums_by_day
+from flows.sweep.judge import SUMS, Worth, judge, sums_by_day
 from flows.sweep.run import RUN_FILE, SLICE
 
 Ints = npt.NDArray[np.int64]
 RESULTS = "results.parquet"
 SUMMARY = "summary.json"
 PAGE = "map.html"
+DAYS = ".days.parquet"
 SIMULATED = (
     "SIMULATED PATH: these prices are drawn, not recorded. No figure here says anything about a "
     "market, and none may enter a gate."
@@ -63,31 +64,24 @@ def collect(folder: Path) -> Outcome:
     folder : Path
         Of a run whose parts are all there.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     described = describe(folder)
     policies = described["policies"]
-    number_of = {policy["sha256"]: n for n, policy in enumerate(policies)}
-    tables, by_day = [], []
-    for path in sorted((folder / "parts").glob("*.parquet")):
-        table = pq.ParquetFile(path).read()
-        if path.name.endswith(".days.parquet"):
-            by_day.append(_days(table, path))
-        else:
-            tables.append(table.drop_columns(["policy"]))
-    whole = pa.concat_tables(tables)
-    number = np.array([number_of[sha] for sha in whole["policy_sha256"].to_pylist()], np.int64)
-    columns = {name: whole[name].to_numpy() for name in SUMS} | {"policy": number}
-    days, daily = sums_by_day(by_day, len(policies))
-    worth = judge(columns_of(columns, len(policies)), daily, _trials(folder, described))
-    for n, axis in enumerate(described["axes"]):
-        whole = whole.append_column(axis["key"], [[policies[p]["values"][n] for p in number]])
-    if described["simulated_path"]:
-        whole = whole.append_column("simulated_path", [[True] * len(number)])
-    with durable.appearing(folder / RESULTS) as temporary:
-        pq.write_table(whole, temporary, compression="zstd")
-    traded = set(whole.filter(pa.compute.greater(whole["entries"], 0))["symbol"].to_pylist())
+    parts = sorted((folder / "parts").glob("*.parquet"))
+    by_day = [path for path in parts if path.name.endswith(DAYS)]
+    sums = {name: np.zeros(len(policies), np.int64) for name in SUMS}
+    traded = set()
+    with durable.appearing(folder / RESULTS) as temporary, _Writer(temporary) as writer:
+        for path in parts:
+            if path in by_day:
+                continue
+            table = _read(path)
+            number = _numbers(table, path)
+            for name in SUMS:
+                np.add.at(sums[name], number, table[name].to_numpy())
+            traded |= {row["symbol"] for row in table.to_pylist() if row["entries"]}
+            writer.put(_with_values(table, number, described))
+    days, daily = sums_by_day((_days(path) for path in by_day), _dates(by_day), len(policies))
+    worth = judge(sums, daily, _trials(folder, described))
     dates = days_of(days)
     return Outcome(
         folder=folder,
@@ -97,6 +91,73 @@ def collect(folder: Path) -> Outcome:
         last=dates[-1].isoformat() if dates else "",
         symbols_without=tuple(s for s in described["symbols"] if s not in traded),
     )
+
+
+class _Writer:
+    """Writes tables of one schema to a Parquet file, one after another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def put(self, table: Any) -> None:
+        """Append a table."""
+        import pyarrow.parquet as pq
+
+        if self._open is None:
+            self._open = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._open.write_table(table)
+
+    def __exit__(self, *_: object) -> None:
+        if self._open is not None:
+            self._open.close()
+
+
+def _read(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as held:
+        return held.read()
+
+
+def _numbers(table: Any, path: Path) -> Ints:
+    """Return the run's number of each row's policy; a part counts from its own first."""
+    part = int(path.name.removesuffix(DAYS).removesuffix(".parquet").rpartition("-")[2])
+    return np.asarray(table["policy"].to_numpy().astype(np.int64) + part * SLICE)
+
+
+def _with_values(table: Any, number: Ints, described: Mapping[str, Any]) -> Any:
+    """Return the rows with a column for each axis, and the mark of drawn prices."""
+    values = [described["policies"][n]["values"] for n in number]
+    table = table.drop_columns(["policy"])
+    for n, axis in enumerate(described["axes"]):
+        table = table.append_column(axis["key"], [[value[n] for value in values]])
+    if described["simulated_path"]:
+        table = table.append_column("simulated_path", [[True] * len(number)])
+    return table
+
+
+def _dates(paths: Sequence[Path]) -> Ints:
+    """Return all days that any part has, rising; only that column is read."""
+    import pyarrow.parquet as pq
+
+    days: set[int] = set()
+    for path in paths:
+        with pq.ParquetFile(path) as held:
+            days |= set(np.unique(held.read(columns=["day"])["day"].to_numpy()).tolist())
+    return np.array(sorted(days), np.int64)
+
+
+def _days(path: Path) -> tuple[Ints, Ints, Ints]:
+    """Return (day, policy, net) of a part."""
+    table = _read(path)
+    return (
+        table["day"].to_numpy().astype(np.int64), _numbers(table, path),
+        table["net_paise"].to_numpy(),
+    )  # fmt: skip
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -169,13 +230,6 @@ def write_page(folder: Path, page: str) -> None:
 def _values(told: Mapping[str, Any], number: int) -> dict[str, str]:
     keys = [axis["key"] for axis in told["axes"]]
     return dict(zip(keys, told["policies"][number]["values"], strict=True))
-
-
-def _days(table: Any, path: Path) -> tuple[Ints, Ints, Ints]:
-    """Return (day, policy, net) of a part; its policies are numbered from the part's first."""
-    part = int(path.name.removesuffix(".days.parquet").rpartition("-")[2])
-    day, policy, net = (table[name].to_numpy() for name in ("day", "policy", "net_paise"))
-    return day.astype(np.int64), policy.astype(np.int64) + part * SLICE, net
 
 
 def _trials(folder: Path, described: Mapping[str, Any]) -> int:

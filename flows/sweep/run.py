@@ -8,21 +8,23 @@ prices are read once, by the parent, and lie in a file that workers load.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-import tempfile
+import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from agent.errors import EnvironmentRefused
+from agent.errors import EnvironmentRefused, Refused
 from agent.trailing.policy import Policy
 from flows.children import die_with_parent
 from flows.data import durable
@@ -89,6 +91,8 @@ def run(home: Home, grid: Grid, data: Data, rules: Rules, *, jobs: int, progress
         If a policy cannot be searched (named), or there is no entry at all.
     EnvironmentRefused
         If a worker was killed.
+    Refused
+        If another process is doing this very sweep.
     """
     folder = run_folder(home, grid, data, rules)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
@@ -102,13 +106,10 @@ def run(home: Home, grid: Grid, data: Data, rules: Rules, *, jobs: int, progress
     progress(len(every) - len(waiting), len(every), "")
     if not waiting:
         return folder
-    with (
-        tempfile.TemporaryDirectory(prefix="sweep-", dir=home.tmp) as work,
-        _pool(jobs, policies, rules) as pool,
-    ):
+    with _alone(folder) as work, _pool(jobs, policies, rules) as pool:
         done = len(every) - len(waiting)
         try:
-            for job in _finished(pool, _prepared(waiting, data, Path(work)), folder, jobs):
+            for job in _finished(pool, _prepared(waiting, data, work), folder, jobs):
                 done += 1
                 progress(done, len(every), job.symbol)
         except BrokenProcessPool as fault:
@@ -162,17 +163,40 @@ def _finished(
 
 
 @contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """Hold the run's lock and yield its empty work folder; a killed run's is emptied first."""
+    work = folder / "work"
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"another process is doing this very sweep ({folder.name}): wait for it"
+            ) from None
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
 def _pool(jobs: int, policies: list[Policy], rules: Rules) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(
+    mine = ProcessPoolExecutor(
         max_workers=jobs,
         mp_context=get_context("spawn"),
         initializer=_start_worker,
         initargs=(os.getpid(), policies, rules),
     )
     try:
-        yield pool
+        yield mine
+    except BaseException:
+        for worker in active_children():  # a part that is not finished leaves nothing
+            worker.terminate()
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        mine.shutdown(wait=True, cancel_futures=True)
 
 
 _worker: dict[str, Any] = {}  # of a worker process: what every job of it needs
@@ -180,6 +204,7 @@ _worker: dict[str, Any] = {}  # of a worker process: what every job of it needs
 
 def _start_worker(parent: int, policies: list[Policy], rules: Rules) -> None:
     die_with_parent(parent)()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends us
     os.nice(NICENESS)
     _worker.update(policies=policies, rules=rules)
 

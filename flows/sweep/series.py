@@ -101,7 +101,7 @@ def of_candles(frame: pd.DataFrame, interval_ms: int, tick_size: Decimal | None 
     SettingRefused
         If a price is not a positive number, or a high is not the highest.
     """
-    symbol = str(frame["symbol"].iloc[0])
+    symbol = str(frame["symbol"].iloc[0]) if len(frame) else "a symbol"
     rupees = np.stack([frame[name].to_numpy(dtype=np.float64) for name in PRICES])
     opened, high, low, close = rupees
     _positive(symbol, rupees)
@@ -155,6 +155,8 @@ def _on_grid(rupees: Floats, tick_size: Decimal | None) -> tuple[int, int, Ints]
 
 
 def _positive(symbol: str, rupees: Floats) -> None:
+    if not rupees.size:
+        raise _bad(symbol, "no rows")
     with np.errstate(invalid="ignore"):
         bad = ~(rupees >= 0.01)
     if bad.any() or not np.isfinite(rupees).all():

@@ -164,6 +164,11 @@ def _of_ticks(asked: Asked, files: Sequence[Path]) -> Data:
             raw = name if name is not None else path.name.split(".")[0]
             key = raw if ":" in raw else f"NSE:{raw}"
             by_symbol.setdefault(key, []).append((table, name))
+    if not by_symbol:
+        raise SettingRefused(
+            f"--data {asked.pattern}", given="files of ticks without a row",
+            allowed="at least one tick", fix="name other files",
+        )  # fmt: skip
 
     def read(symbol: str) -> Series:
         parts = [_ticks(table, name) for table, name in by_symbol[symbol]]

@@ -65,8 +65,11 @@ class Bench:
         lows, highs = series.prices[-2 if len(series.prices) > 1 else 0], series.prices[-3:][0]
         search.check_prices(lows)
         self._part_paise = series.tick_paise // series.scale
+        starts = np.flatnonzero(np.diff(series.day, prepend=series.day[:1] - 1))
+        # a trade ends with its day, so no favourable move is larger than a day's range
+        spans = np.maximum.reduceat(highs, starts) - np.minimum.reduceat(lows, starts)
         self._within = Range(
-            int(highs.max()), int(highs.max() - lows.min()),
+            int(highs.max()), int(spans.max()),
             int(max(series.atr_value.max(initial=0), entries.atr.max(initial=0))),
         )  # fmt: skip
         segment = series.symbol.partition(":")[0]

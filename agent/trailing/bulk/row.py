@@ -112,7 +112,8 @@ class Rerun:
     interval_ms : int
         A candle's length; 0 for ticks.
     ts_ms : sequence of int, one a bar
-    bars : sequence of Bar, ticks (a tick is a bar of four equal prices); `atr` known at the close
+    bars : sequence of Bar, ticks (a tick is a bar of four equal prices)
+        A candle's `atr` is known at its close, a tick's with that tick.
     last_index : sequence of int, one a bar
         The last bar of that bar's session before the square-off.
     trades : tuple of SweepTrade, by entry

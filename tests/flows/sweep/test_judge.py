@@ -74,14 +74,14 @@ def test_a_result_whose_sign_hangs_on_unsure_exits_says_so() -> None:
 def test_no_trade_at_all_divides_by_nothing() -> None:
     empty = sums(np.zeros(2, np.int64), entries=0)
     worth = judge(empty, np.zeros((0, 2), np.int64), 2)
-    assert worth.verdict == "loses"
+    assert worth.verdict == "no trade"
     assert worth.row(0)["net_a_trade"] is None
 
 
 def test_days_of_several_symbols_add_up() -> None:
     one = (np.array([5, 5, 6]), np.array([0, 1, 0]), np.array([1, 2, 3]))
     other = (np.array([6, 6]), np.array([0, 1]), np.array([10, 20]))
-    days, total = sums_by_day([one, other], 2)
+    days, total = sums_by_day([one, other], np.array([5, 6]), 2)
     assert days.tolist() == [5, 6]
     assert total.tolist() == [[1, 2], [13, 20]]
-    assert sums_by_day([], 2)[1].shape == (0, 2)
+    assert sums_by_day([], np.zeros(0, int), 2)[1].shape == (0, 2)

@@ -49,6 +49,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
         walk_frame(f"NSE:{symbol}", bars=90, seed=seed).to_parquet(folder / f"{symbol}.parquet")
     walk_frame("NSE:DDD", bars=1).to_parquet(folder / "days.parquet")
     (folder / "grid.toml").write_text(GRID)
+    (folder / "ticks.csv").write_text("ts,price,symbol\n")
     return folder
 
 
@@ -159,6 +160,39 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert told["top"] == done["top"]
 
 
+def test_an_interrupted_sweep_ends_at_once_and_with_three(
+    market: Path, done: dict[str, Any], tmp_path: Path
+) -> None:
+    running = subprocess.Popen(
+        command(*over(market, tmp_path / "home")), cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True,
+    )  # fmt: skip
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("1/3"):
+            break
+    os.killpg(running.pid, signal.SIGINT)
+    told = running.stderr.read()
+    running.stderr.close()
+    assert running.wait(timeout=120) == 3
+    assert "interrupted" in told
+    assert "Traceback" not in told
+    (folder,) = (tmp_path / "home" / "sweeps").iterdir()
+    assert folder.name == done["run"]
+    assert not (folder / "work").exists()
+
+
+def test_entries_that_fit_no_policy_are_told_as_no_trade(market: Path, tmp_path: Path) -> None:
+    tight = tmp_path / "tight.toml"
+    tight.write_text('mode = "percent"\nstop = ["0.001%", "0.002%"]\nshare = 0.5\n')
+    arguments = over(market, tmp_path / "home", "--symbols", "AAA", "--json")
+    arguments[1] = str(tight)
+    told = json.loads(sweep(*arguments).stdout)
+    assert told["verdict"] == "no trade"
+    assert "a stop under two ticks" in told["warning"]
+    assert told["symbols_without_trades"] == ["NSE:AAA"]
+
+
 def test_a_simulated_path_says_so_on_every_output(market: Path, tmp_path: Path) -> None:
     home = Home.open(tmp_path / "home")
     with CandleStore(home).writing("drawn") as writer:
@@ -210,6 +244,8 @@ def test_ticks_are_swept_without_an_unsure_exit(market: Path, tmp_path: Path) ->
         (["--tick-size", "none"], "--tick-size"),
         (["--symbols", "NSE:ZZZ", "--data", "{market}/*.parquet"], "NSE:ZZZ"),
         (["--interval", "5minute", "--data", "{market}/*.parquet"], "5minute"),
+        (["--data", "{market}/ticks*.csv"], "without a row"),
+        (["--data", "{market}/[At]*.*"], "one kind a run"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_by_name(
