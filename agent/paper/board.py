@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.market.instruments import Instrument
 from agent.market.sessions import Session
-from agent.paper.depth import orders_of, shown_around
+from agent.paper.depth import shown_around, with_orders
 from agent.paper.market import Tape
 from agent.paper.matching import BUY, SELL, Book, Event, Levels, Shown
 from agent.paper.wire import Tick
@@ -135,9 +135,7 @@ class Board:
         )
 
     def _levels(self, side: int) -> tuple[tuple[int, int, int], ...]:
-        tick = self.instrument.tick_paise
-        left: Levels = self.book.remaining(side)
-        return tuple([(price * tick, shares, orders_of(shares)) for price, shares in left])
+        return with_orders(self.book.remaining(side), self.instrument.tick_paise)
 
     def _show(self, shares: int) -> list[Event]:
         self._shown_at = self.cursor

@@ -8,6 +8,7 @@ Pure: an integer hash of (seed, token, instant) stands in for chance, so depth c
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from agent.paper.matching import Levels, Shown
@@ -16,6 +17,7 @@ LEVELS: Final = 5
 SHARES_MIN: Final = 300  # "at least a few hundred shares a level"
 SHARES_SPREAD: Final = 900
 SPREAD_PER_TICKS: Final = 5_000  # a price of 5,000 ticks shows 1 tick, of 10,000 two: 2 bp
+ORDER_SHARES: Final = 150  # of each order in a level
 _MASK: Final = 2**64 - 1
 
 
@@ -58,17 +60,23 @@ def shown_around(
     return Shown(last, traded, bids, asks)
 
 
-def orders_of(shares: int) -> int:
-    """Return how many orders a level of so many shares says it holds."""
-    return 1 + shares // 150
+def with_orders(levels: Levels, tick: int) -> tuple[tuple[int, int, int], ...]:
+    """Return levels as (paise, shares, how many orders they say they hold)."""
+    return tuple([(price * tick, shares, 1 + shares // ORDER_SHARES) for price, shares in levels])
 
 
 def stirred(key: tuple[int, int, int]) -> int:
     """Return 64 well-stirred bits of the key (the finaliser of splitmix64, three times)."""
-    mixed = 0
-    for part in key:
-        mixed = (mixed + part + 0x9E3779B97F4A7C15) & _MASK
-        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-        mixed ^= mixed >> 31
-    return mixed
+    return _stir(_head(key[0], key[1]), key[2])
+
+
+@lru_cache(maxsize=8_192)  # seed and token stay, and depth is drawn some thousand times a second
+def _head(first: int, second: int) -> int:
+    return _stir(_stir(0, first), second)
+
+
+def _stir(mixed: int, part: int) -> int:
+    mixed = (mixed + part + 0x9E3779B97F4A7C15) & _MASK
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+    return mixed ^ (mixed >> 31)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.paper.depth import LEVELS, SHARES_MIN, orders_of, shown_around
+from agent.paper.depth import LEVELS, SHARES_MIN, shown_around, with_orders
 
 KEY = st.tuples(*[st.integers(0, 2**62)] * 3)
 
@@ -39,4 +39,4 @@ def test_two_instants_do_not_show_the_same_quantities() -> None:
     band = (1, 10**6)
     seen = {shown_around(1000, True, band=band, traded=0, key=(1, 2, n)).bids for n in range(50)}
     assert len(seen) == 50
-    assert orders_of(300) == 3
+    assert with_orders(((10, 300),), 5) == ((50, 300, 3),)
