@@ -121,6 +121,8 @@ def risk_at_stop(position: Position, stop: Paise, on: date) -> Paise:
 def quantity_at_risk(proposal: Proposal, budget: int) -> int:
     """Return the most whole lots whose loss at the stop's limit is within a budget (paise).
 
+    The stop's limit is behind the entry: `limits.flat_refusal` has seen to that.
+
     Returns
     -------
     int, shares; 0 where not even one lot fits.
@@ -148,9 +150,9 @@ def _solve(proposal: Proposal, rates: Rates, budget: int) -> int:
     # brokerage = min(fee, cap) on each leg: a quantity fits if it fits in one of the branches
     return max(
         0,
-        money // max(base + entry_fee + stop_fee, 1),
-        (money - cap) // max(base + min(entry_fee, stop_fee), 1),
-        (money - 2 * cap) // max(base, 1),
+        money // (base + entry_fee + stop_fee),
+        (money - cap) // (base + min(entry_fee, stop_fee)),
+        (money - 2 * cap) // base,
     )
 
 

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.market.charges import charges_on, order_charges, rates_for, total_on
+from agent.market.charges import (
+    charges_on,
+    exact_order_charges,
+    order_charges,
+    rates_for,
+    total_on,
+)
 from agent.market.instruments import Instrument, Side
-from agent.risk.sizing import quantity_at_risk, slices_of, trade_risk, wanted
-from tests.agent.risk.scenes import CASH, FUTURE, ON, proposal, settings
+from agent.risk import open_book
+from agent.risk.sizing import (
+    Proposal,
+    _solve,
+    quantity_at_risk,
+    risk_at_stop,
+    slices_of,
+    trade_risk,
+    wanted,
+)
+from tests.agent.risk.scenes import CASH, FUTURE, ON, entered, proposal, settings, wide
 
 
 @pytest.mark.parametrize(
@@ -50,6 +66,65 @@ def test_the_distance_is_to_the_limit_of_the_stop_and_not_nearer() -> None:
     assert trade_risk(far, quantity_at_risk(far, budget)) <= budget
 
 
+def exact_risk(wish: Proposal, quantity: int) -> Fraction:
+    """The loss at the stop's limit in paise with charges that are not rounded."""
+    legs = [
+        (wish.side.entry_transaction, wish.limit),
+        (wish.side.exit_transaction, wish.stop_limit),
+    ]
+    charges = sum(
+        exact_order_charges(
+            product=wish.product, segment=wish.instrument.segment, transaction=transaction,
+            quantity=quantity, price=Fraction(wish.instrument.price(ticks)), on=wish.on,
+        ).total
+        for transaction, ticks in legs
+    )  # fmt: skip
+    return quantity * wish.side.sign * (wish.limit_paise - wish.stop_paise) + charges * 100
+
+
+#  a budget for each branch: both legs under the brokerage's cap, one at it, both at it
+@pytest.mark.parametrize("budget", [0, 1, 1_00, 250_00, 660_00, 700_00, 2_000_00, 50_000_00])
+@pytest.mark.parametrize(
+    ("product", "instrument", "at", "behind"),
+    [("MIS", CASH[0], "1000", "0.5"), ("MIS", CASH[0], "1000", "30"), ("CNC", CASH[0], "87", "1"),
+     ("MTF", CASH[0], "500", "5"), ("NRML", FUTURE, "1000", "2"), ("MIS", CASH[0], "3.05", "1")],
+)  # fmt: skip
+@pytest.mark.parametrize("side", Side)
+def test_the_solution_is_exact_before_it_is_rounded(
+    side: Side, product: str, instrument: Instrument, at: str, behind: str, budget: int
+) -> None:
+    stop = str(Decimal(at) - side.sign * Decimal(behind))
+    wish = proposal(side, at, stop, product=product, instrument=instrument)
+    rates = rates_for(product, instrument.segment, ON)
+    quantity = _solve(wish, rates, budget)
+    assert quantity >= 0
+    assert exact_risk(wish, quantity) <= budget
+    assert exact_risk(wish, quantity + 1) > budget
+
+
+def test_the_loss_at_a_stop_of_what_is_held_has_the_exit_s_charges() -> None:
+    position = entered(open_book(ON), proposal(at="1000"), wide()).portfolio.positions[
+        "NSE:A", "MIS"
+    ]
+    sale = order_charges(product="MIS", segment="NSE", transaction="SELL", quantity=100,
+                         price=Decimal(990), on=ON)  # fmt: skip
+    assert risk_at_stop(position, 990_00, ON) == 1_000_00 + sale.total
+    short = entered(open_book(ON), proposal(Side.SHORT, at="1000"), wide())
+    held = short.portfolio.positions["NSE:A", "MIS"]
+    buy = order_charges(product="MIS", segment="NSE", transaction="BUY", quantity=100,
+                        price=Decimal(985), on=ON)  # fmt: skip
+    assert risk_at_stop(held, 985_00, ON) == -1_500_00 + buy.total
+
+
+def test_exposure_is_counted_at_the_worse_price_for_a_sale_only() -> None:
+    for side, reference, unit in (
+        (Side.SHORT, "1001", 1001_00), (Side.SHORT, "999", 1000_00), (Side.LONG, "1001", 1000_00),
+    ):  # fmt: skip
+        wish = proposal(side, at="1000", reference=CASH[0].ticks(reference))
+        assert wish.unit_paise == unit
+    assert proposal(Side.SHORT).unit_paise == 1000_00
+
+
 instruments = st.sampled_from([*CASH[:1], FUTURE, Instrument("NSE:Z", 9, Decimal("0.01"))])
 
 
@@ -63,13 +138,12 @@ instruments = st.sampled_from([*CASH[:1], FUTURE, Instrument("NSE:Z", 9, Decimal
 def test_the_size_is_the_largest_that_fits(
     instrument: Instrument, side: Side, entry: int, distance: int, budget: int
 ) -> None:
-    from agent.risk.sizing import Proposal
-
     product = "NRML" if instrument is FUTURE else "MIS"
     wish = Proposal(instrument, product, side, entry, entry - side.sign * distance, ON)
     quantity = quantity_at_risk(wish, budget)
     lot = instrument.lot_size
     assert quantity % lot == 0
+    assert quantity >= 0
     if quantity:
         assert trade_risk(wish, quantity) <= budget
     # the roundings of twelve components are at most half a paisa each: six paise a trade
