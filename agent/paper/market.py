@@ -423,10 +423,10 @@ def _known(trailing: float) -> float:
 
 def _divided(candle: Candle, ratio: int) -> Candle:
     """Return a candle in the shares that there are after a split."""
-    prices = (candle.open, candle.high, candle.low, candle.close)
-    return Candle(
-        candle.start_ms, *(round(price / ratio) for price in prices), candle.volume * ratio
+    open_, high, low, close = (
+        round(price / ratio) for price in (candle.open, candle.high, candle.low, candle.close)
     )
+    return Candle(candle.start_ms, open_, high, low, close, candle.volume * ratio)
 
 
 def _day_number(on: date) -> int:
