@@ -7,6 +7,7 @@ bars stand in race.py.
 from __future__ import annotations
 
 import argparse
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def main() -> None:
             )
             for mark in ("p50_us", "p99_us", "p999_us")
         ]
+        alone = measure(text, options.ticks, time.thread_time_ns)["p99_us"]
+        figures.append(figure(f"{name}: a tick, p99 of CPU time", alone, "us", P99_BAR_US))
     for scene, told in scenes(preset("half_giveback"), options.data, DECIDE_TICKS):
         ticks, events = told["ticks_a_second"], told["events_a_second"]
         figures += [

@@ -17,12 +17,14 @@ from agent.core import commands as cmd
 from agent.core import events as ev
 from agent.core.codec import to_plain
 from agent.core.decide import decide, decide_plainly
+from agent.core.idle import IDLE_MAX
 from agent.core.state import Desk
 from agent.market.candles import Candle
 from agent.risk.settings import CapitalSettings, MoneySettings, RiskSettings, SizingSettings
 from benchmarks.trailing import decide_events
 from benchmarks.trailing.decide_events import ON, Street, bench_rules, quote_at
 from tests.agent.orders import world as worlds
+from tests.agent.orders.bench import KEY, Bench
 from tests.agent.orders.world import World, mix_of
 from tests.agent.paper.lab import at
 from tests.agent.trailing import cases
@@ -76,6 +78,32 @@ def test_a_bad_day_goes_both_ways(seed: int, monkeypatch: pytest.MonkeyPatch) ->
     world.run_to(at("11:30"))
     same(world.desk, twin.plain or world.desk)
     assert twin.idle, f"seed {seed}"
+
+
+def test_what_waits_to_be_written_down_stays_bounded() -> None:
+    bench, waited = Bench(), 0
+    plain = bench.desk
+    for n in range(2 * IDLE_MAX + 10):
+        bench.now += 10
+        tick = ev.TickSeen(bench.now, KEY, quote_at(2_000 + n % 7, 1_000 + n, bench.now))
+        bench.take(tick)
+        plain, _ = decide_plainly(plain, tick)
+        waited = max(waited, 0 if bench.desk.idle is None else bench.desk.idle.waiting)
+    assert waited == IDLE_MAX
+    same(bench.desk, plain)
+
+
+def test_a_desk_that_is_not_written_down_is_the_value_that_it_stands_for() -> None:
+    bench = Bench()
+    bench.opened()
+    for last in (2_001, 2_000, 1_999):
+        bench.tick(last)
+    lazy, written = bench.desk, bench.desk.idle
+    assert written is not None
+    assert repr(lazy) == repr(written.written())
+    assert lazy == written.written() == replace(lazy)
+    with pytest.raises(AttributeError, match="a desk has no window_size"):
+        getattr(lazy, "window_size")  # noqa: B009  (mypy knows that there is none)
 
 
 class Rough(Street):

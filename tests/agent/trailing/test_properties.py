@@ -100,8 +100,8 @@ def test_levels_never_move_against_the_trade(draw: Random) -> None:
 
 @given(SEEDS)
 @settings(max_examples=200)
-def test_no_stop_is_set_at_or_through_the_price_that_set_it(draw: Random) -> None:
-    # T07; and the best price is the true running extreme.
+def test_t07_no_stop_is_set_at_or_through_the_price_that_set_it(draw: Random) -> None:
+    # And the best price is the true running extreme.
     plan = position(draw, bare=True)
     sign, best, ticks = plan.side.sign, plan.entry / Fraction(plan.tick_size), path(draw, plan)
     for tick, (state, result) in zip(ticks, run(plan, ticks), strict=False):
@@ -130,8 +130,8 @@ def test_the_exit_is_decided_on_the_levels_before_the_tick(draw: Random) -> None
 
 @given(SEEDS)
 @settings(max_examples=200)
-def test_a_mirrored_path_gives_mirrored_levels(draw: Random) -> None:
-    # T06. The entry lies on the grid, so the mirror of the grid is the grid.
+def test_t06_a_mirrored_path_gives_mirrored_levels(draw: Random) -> None:
+    # The entry lies on the grid, so the mirror of the grid is the grid.
     long = position(draw, side=Side.LONG)
     ticks = path(draw, long)
     policy, twice = long.policy, 2 * int(long.entry / Fraction(long.tick_size))
