@@ -190,7 +190,8 @@ class Desk(Floor):
         """
         for record in self.unfinished(key):
             order = record.order
-            stays = order is None or not (order.state is State.ARMED or order.disclosed)
+            waits = order is not None and bool(order.trigger) and order.state is not State.OPEN
+            stays = order is None or not (waits or order.disclosed)
             if not record.held and not (stops_only and stays):
                 self.end(record, now_ms, SESSION_ENDED, expired=True)
 
@@ -273,6 +274,7 @@ class Desk(Floor):
         if not record.held:
             return
         protect_anew(record, self.place_of(self.board_of(record)))
+        record.count_from(now_ms)
         record.order = order_of(record)
         self.send(record, now_ms)
 

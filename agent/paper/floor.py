@@ -138,7 +138,7 @@ class Floor:
             stop=ticket.stop,
         )  # fmt: skip
         record.placed_by = by or record.placed_by
-        record.expires_ms = now_ms + ticket.ttl_minutes * 60_000 if ticket.ttl_minutes else 0
+        record.count_from(now_ms)
         if ticket.legs:
             record.meta = {"iceberg": {
                 "leg": 1, "legs": ticket.legs, "leg_quantity": each,
@@ -172,6 +172,7 @@ class Floor:
     def _enter_when_open(self, record: Record, now_ms: int) -> None:
         opens_ms = self.board_of(record).session.opens_ms
         if now_ms < opens_ms:  # collected in the pre-open, live at the open
+            record.count_from(opens_ms)
             self.schedule(opens_ms - now_ms, self.entering(record))
         elif not record.final:
             self.enter(record, now_ms)
@@ -195,7 +196,7 @@ class Floor:
         record.exchange_order_id = f"13{self.on:%y%m%d}{int(record.order_id[-8:]):08d}"
         board.look()
         if record.validity == "TTL":
-            self.schedule(record.expires_ms - now_ms, self.expiring(record))
+            self.schedule(max(record.expires_ms - now_ms, 0), self.expiring(record))
         self.settle(record, self.book_of(record).enter(order), now_ms)
 
     def amended(self, record: Record, amendment: Amendment, now_ms: int) -> None:
@@ -225,7 +226,7 @@ class Floor:
         record.rested = False
         if amendment.ttl_minutes:
             record.ttl_minutes = amendment.ttl_minutes
-            record.expires_ms = now_ms + amendment.ttl_minutes * 60_000
+            record.count_from(now_ms)
             self.schedule(record.expires_ms - now_ms, self.expiring(record))
 
     def cancelled(self, record: Record, now_ms: int) -> None:

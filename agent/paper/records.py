@@ -104,6 +104,10 @@ class Record:
         """Shares that may still trade, later legs included."""
         return 0 if self.final else self.pending + self.to_come
 
+    def count_from(self, now_ms: int) -> None:
+        """Let the minutes of a TTL order begin."""
+        self.expires_ms = now_ms + self.ttl_minutes * 60_000 if self.ttl_minutes else 0
+
     def log(self, now_ms: int, status: str, message: str | None = None) -> None:
         """Move to a status and write it into the history."""
         self.status, self.updated_ms, self.message = status, now_ms, message

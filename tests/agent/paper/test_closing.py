@@ -58,6 +58,20 @@ def test_at_1515_stops_and_orders_that_hide_a_part_are_cancelled_and_limits_stay
     assert "auction's band" in str(outside.message)
 
 
+def test_a_stop_on_its_way_at_1515_is_cancelled_a_triggered_one_is_a_limit() -> None:
+    minutes = [*flat(minutes=359), 98.0]
+    exchange = days_of({AUCTION_DAY: minutes, AFTER_AUCTION: flat(minutes=AUCTION_MINUTES)})
+    ask(exchange, "BUY", 10, "MARKET", **CNC)
+    wait(exchange)
+    triggered = ask(exchange, "SELL", 10, "SL", price=98.5, trigger_price=98.5, **CNC)
+    stand_at(exchange, "15:14:59")
+    exchange.move_to(at("15:15") - 20)
+    late = ask(exchange, "BUY", 10, "SL", price=101, trigger_price=100, **CNC)
+    run_to(exchange, at("15:16"))
+    assert late.status == "CANCELLED"
+    assert (triggered.status, triggered.triggered) == ("OPEN", True)
+
+
 def test_an_ordinary_stock_keeps_its_stops_to_1530() -> None:
     exchange = auction_day(minutes=375)
     stop = ask(exchange, "BUY", 10, "SL", price=104, trigger_price=103, **CNC)

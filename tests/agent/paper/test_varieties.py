@@ -254,3 +254,18 @@ def test_a_held_order_outside_the_mornings_circuit_is_rejected() -> None:
     run_to(exchange, at("09:16", SECOND))
     assert record.status == "REJECTED"
     assert "circuit" in str(record.message)
+
+
+@pytest.mark.parametrize("variety", ["regular", "amo"])
+def test_the_minutes_of_an_order_count_from_the_open_not_from_the_night(variety: str) -> None:
+    exchange = days_of({FIRST: flat(), SECOND: flat()})
+    to_day(exchange, 1)
+    if variety == "regular":
+        exchange.move_to(at("09:00", SECOND))
+    record = ask(
+        exchange, "BUY", 10, price=99, variety=variety, validity="TTL", validity_ttl=2
+    )  # fmt: skip
+    run_to(exchange, at("09:16:59", SECOND))
+    assert record.status == "OPEN"
+    run_to(exchange, at("09:17", SECOND))
+    assert record.status == "CANCELLED"
