@@ -12,6 +12,7 @@ VERBS: tuple[str, ...] = (
     "up",
     "release",
     "serve",
+    "deploy",
     "train",
     "sweep",
     "models",

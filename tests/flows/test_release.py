@@ -18,6 +18,7 @@ from agent.errors import Refused, SettingRefused
 from agent.home import open_home
 from bentos.store import PlanStore
 from bentos.traffic import Note, Split
+from flows.advance import Asked, advance
 from flows.deploy import folder_plan, mirror, released
 from flows.home import Home, process_environment
 from flows.registry import Registry
@@ -173,3 +174,14 @@ def test_registry_and_folder_follow_the_newer_plan(home: Home) -> None:
     assert mirror(home, "tiny") == written == folder_plan(home, "tiny")
     assert (home.serving / "tiny" / "versions" / "3" / "model.txt").is_file()
     assert mirror(home, "tiny") == written
+
+
+def test_a_step_of_a_version_that_does_not_prove_itself_changes_nothing(home: Home) -> None:
+    """The first step, to shadow, asks for no record; its release does not let it through."""
+    before = state(home)
+    with pytest.raises(Refused, match="golden"):
+        advance(home, Asked("tiny", 4), lambda _: None)
+    after = state(home)
+    fetched = {name for name in after["serving"] if name.startswith("tiny/versions/4/")}
+    after["serving"] = {k: v for k, v in after["serving"].items() if k not in fetched}
+    assert after == before
