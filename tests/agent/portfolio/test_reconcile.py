@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from fractions import Fraction
 
 import pytest
 
@@ -12,6 +13,7 @@ from agent.portfolio.reconcile import (
     BrokerPosition,
     Reconciliation,
     close_jump,
+    gross_of,
     overnight_reasons,
     reconcile,
 )
@@ -30,8 +32,14 @@ def portfolio(*signed_at: tuple[int, int]) -> Portfolio:
     return on_mark(book, "NSE:A", 110_00)
 
 
-def row(quantity: int, average: int = 100_00, pnl: int | None = None, *, key: str = "NSE:A",
-        product: str = "MIS") -> BrokerPosition:  # fmt: skip
+def row(
+    quantity: int,
+    average: int | Fraction = 100_00,
+    pnl: int | None = None,
+    *,
+    key: str = "NSE:A",
+    product: str = "MIS",
+) -> BrokerPosition:
     return BrokerPosition(key, product, quantity, average, pnl)
 
 
@@ -59,6 +67,13 @@ ROWS = [
      [(10, 100_00), (10, 120_00), (-10, 110_00)], [row(10, 110_00)], []),
     ("profit", [(10, 100_00)], [row(10, 100_00, 98_00)], ["pnl"]),
     ("profit within a rupee", [(10, 100_00)], [row(10, 100_00, 99_10)], []),
+    ("profit a rupee off", [(10, 100_00)], [row(10, 100_00, 99_00)], []),
+    ("profit a paisa more off", [(10, 100_00)], [row(10, 100_00, 98_99)], ["pnl"]),
+    ("average half a paisa off", [(2, 100_00)], [row(2, Fraction(200_01, 2))], []),
+    ("average more than that off", [(2, 100_00)], [row(2, Fraction(100_00_51, 100))],
+     ["average"]),
+    ("no profit told", [(10, 100_00)], [row(10)], []),
+    ("average and profit", [(10, 100_00)], [row(10, 99_00, 5_00)], ["average", "pnl"]),
 ]  # fmt: skip
 
 
@@ -70,6 +85,54 @@ def test_what_differs(
     assert [d.what for d in found.differences] == differ, case
     assert found.status == ("different" if differ else "equal")
     assert all(d.slot[0] in d.words for d in found.differences)
+
+
+#  each kind of difference, its two figures and its words
+@pytest.mark.parametrize(
+    ("trades", "rows", "ours", "theirs", "words"),
+    [
+        ([(10, 100_00)], [row(7)], 10, 7, "NSE:A MIS: we hold 10, the broker 7"),
+        ([(-4, 100_00)], [], -4, 0, "NSE:A MIS: we hold -4, the broker has no such row"),
+        ([], [row(5, key="NSE:B")], 0, 5,
+         "NSE:B MIS: the broker holds 5, not ours: left alone"),
+        ([(10, 100_00)], [row(10, 101_00)], 100_00, 101_00,
+         "NSE:A MIS: our average is Rs 100.0000, the broker's Rs 101.0000"),
+        ([(10, 100_00), (-10, 110_00)], [row(0, 0, 95_00)], 100_00, 95_00,
+         "NSE:A MIS: our gross profit is Rs 100.0000, the broker's Rs 95.0000"),
+    ],
+)  # fmt: skip
+def test_a_difference_has_both_figures_and_its_words(
+    trades: list[tuple[int, int]], rows: list[BrokerPosition], ours: int, theirs: int, words: str
+) -> None:
+    (found,) = reconcile(portfolio(*trades), rows).differences
+    assert (found.ours, found.theirs) == (ours, theirs)
+    assert found.words == words
+
+
+def test_a_position_s_profit_is_what_was_realised_and_what_is_not() -> None:
+    held = on_mark(portfolio((10, 100_00), (-4, 110_00)), "NSE:A", 105_00)
+    assert gross_of(held, ("NSE:A", "MIS")) == 4 * 10_00 + 6 * 5_00
+    assert gross_of(held, ("NSE:A", "CNC")) == 0
+    assert reconcile(held, [row(6, 1, 70_00)]).status == "equal"  # after a scale-out: any average
+
+
+def test_a_night_s_reasons_in_words() -> None:
+    position = portfolio((10, 100_00)).positions["NSE:A", "MIS"]
+    action = "a corporate action? No exit by level, no entry; a person decides"
+    assert overnight_reasons(position, row(20, 50_00), 110_00, 55_00) == (
+        "NSE:A MIS: the journal holds 10, the broker 20",
+        f"NSE:A: the previous close reads 55.00, we know 110.00 (-50.0 %): {action}",
+    )
+    assert overnight_reasons(position, None, 110_00, 110_00) == (
+        "NSE:A MIS: the journal holds 10, the broker no such row",
+    )
+    assert overnight_reasons(position, row(10, 98_00), 110_00, 110_00) == (
+        "NSE:A MIS: the journal's average is Rs 100.0000, the broker's Rs 98.0000",
+    )
+    assert close_jump("NSE:A", 100_00, 94_99) is not None
+    assert close_jump("NSE:A", 80_00, 88_88) == (
+        f"NSE:A: the previous close reads 88.88, we know 80.00 (+11.1 %): {action}"
+    )
 
 
 @pytest.mark.parametrize(

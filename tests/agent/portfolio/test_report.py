@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 from agent.portfolio.lots import Closed, Fill
-from agent.portfolio.pnl import Portfolio, next_day, on_fill, on_mark
+from agent.portfolio.pnl import Portfolio, next_day, on_fill, on_mark, rupees
 from agent.portfolio.report import daily_report
 
 ON = date(2026, 11, 25)
@@ -45,6 +45,30 @@ def test_every_part_of_the_report_adds_up_to_the_whole() -> None:
     assert report.best is not None
     assert report.worst is not None
     assert (report.best[0], report.worst[0]) == ("NSE:A", "NSE:B")
+
+
+def test_the_report_in_words_line_by_line() -> None:
+    report = daily_report(*day())
+    charges = report.total.charges
+    parts = "realised Rs 950.00 + unrealised Rs 50.00 - charges"
+    won, lost = report.symbols["NSE:A"].net, report.symbols["NSE:B"].net
+    trips = "2 round trips, 1 still open"
+    assert report.lines() == [
+        f"2026-11-25: net {rupees(100_000 - charges)} = {parts} {rupees(charges)}; {trips}",
+        f"LONG: net {rupees(report.sides['LONG'].net)}, 1 round trips",
+        f"SHORT: net {rupees(report.sides['SHORT'].net)}, 1 round trips",
+        f"best NSE:A {rupees(won)}, worst NSE:B {rupees(lost)}",
+    ]
+    assert report.best == ("NSE:A", report.symbols["NSE:A"].net)
+    assert report.worst == ("NSE:B", report.symbols["NSE:B"].net)
+    sides = report.document()["sides"]
+    assert isinstance(sides, dict)
+    line = report.sides["LONG"]
+    assert sides["LONG"]["gross"] == line.realised + line.unrealised == 105_000
+    assert sides["LONG"]["net"] == line.net == 105_000 - line.charges
+    total = report.document()["total"]
+    assert isinstance(total, dict)
+    assert (total["gross"], total["net"]) == (100_000, 100_000 - charges)
 
 
 def test_the_document_is_json_and_the_words_carry_its_figures() -> None:

@@ -29,7 +29,7 @@ from agent.risk import (
 )
 from agent.risk.capital import pool_of
 from agent.risk.limits import margin_room, risk_room
-from agent.risk.margin import fallback_margin, product_refusal
+from agent.risk.margin import checked_margin, fallback_margin, product_refusal
 from agent.risk.settings import CapitalSettings, MarginSettings, parse_amount
 from agent.risk.sizing import trade_risk
 from tests.agent.risk.scenes import CASH, FUTURE, ON, SECTORS, entered, fill_of, proposal, wide
@@ -263,10 +263,30 @@ def test_our_margin_counts_positions_by_product_orders_in_flight_and_the_blocked
 
 @pytest.mark.parametrize(
     ("available", "utilised", "percent"),
-    [(75, 25, 25), (0, 0, 100), (1, 0, 0), (0, 1, 100), (-1, 0, 100), (-5, 6, 600), (3, 1, 25)],
+    [
+        (75, 25, 25),
+        (0, 0, 100),
+        (1, 0, 0),
+        (0, 1, 100),
+        (-1, 0, 100),
+        (-5, 6, 600),
+        (3, 1, 25),
+        (4, 4, 50),
+    ],
 )
 def test_the_use_of_margin(available: int, utilised: int, percent: int) -> None:
     assert Margins(available, utilised, 1).use_percent == percent
+
+
+def test_the_use_of_margin_is_not_rounded() -> None:
+    assert Decimal("33.33") < Margins(2, 1, 1).use_percent < Decimal("33.34")
+
+
+def test_the_least_margin_is_rounded_up_and_for_shares_alone() -> None:
+    assert checked_margin(CASH[0], "MIS", 1001, 0)[0] == 201
+    assert isinstance(checked_margin(CASH[0], "MIS", 1001, 0)[0], int)
+    assert checked_margin(FUTURE, "MIS", 1001, 1) == (1, "")
+    assert checked_margin(CASH[0], "NRML", 1001, 1) == (1, "")
 
 
 def test_our_margin_is_a_share_rounded_up() -> None:
