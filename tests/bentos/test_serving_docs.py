@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bentos import alerts
 from bentos.problems import KINDS
 from bentos.settings import ServingSettings
 
@@ -19,7 +20,7 @@ def settings() -> str:
     rows = []
     for name, field in ServingSettings.model_fields.items():
         if name not in NAMED:
-            default = "all" if field.default == () else field.default
+            default = {(): "all", "": "none"}.get(field.default, field.default)
             rows.append(f"| `{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
 
@@ -30,3 +31,8 @@ def test_every_problem_is_documented() -> None:
 
 def test_every_setting_is_documented() -> None:
     assert settings() in DOCS, f"put this table into docs/serving.md:\n{settings()}"
+
+
+def test_every_alert_is_documented() -> None:
+    rows = "\n".join(f"| `{kind}` | {told} |" for kind, told in alerts.KINDS.items())
+    assert rows in DOCS, f"put this table into docs/serving.md:\n{rows}"
