@@ -188,8 +188,8 @@ class Floor:
             why = rejection(record, board, self.books, others, now_ms)
         if order is None or why:
             if order is not None:
-                order.state = State.REJECTED
-            record.log(now_ms, "REJECTED", why)
+                board.book.refuse(order)
+            record.log(now_ms, State.REJECTED.value, why)
             self.push(record, "REJECTED")
             return
         record.exchange_ms = now_ms

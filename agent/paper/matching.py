@@ -221,6 +221,12 @@ class Book:
             self._arrive(order, events)
         return events
 
+    def refuse(self, order: Order) -> list[Event]:
+        """Turn an order away on its arrival."""
+        events: list[Event] = []
+        self._move(order, Evidence.REFUSED, events)
+        return events
+
     def adopt(self, order: Order) -> None:
         """Take back an order that stood here before a restart, as it stood."""
         check(order.live, "only an order that stands is taken back", order=order)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,24 @@ def test_the_table_of_the_exchange_is_whole_and_printed() -> None:
     assert len(lines) == len(State) * len(Evidence)
     for state in FINAL:  # nothing leaves a final state
         assert {after for (was, _), after in NEXT.items() if was is state} <= {state}
+
+
+def drawn() -> str:
+    """Return the table as the page has it: what happens to an order that is not final yet."""
+    states = [state for state in State if state not in FINAL]
+    lines = ["| what happens | " + " | ".join(f"`{state.value}`" for state in states) + " |"]
+    lines.append("| --- |" + " --- |" * len(states))
+    for evidence in Evidence:
+        after = [NEXT.get((state, evidence)) for state in states]
+        if any(after):
+            cells = (f"`{one.value}`" if one else "" for one in after)
+            lines.append(f"| {evidence.value} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def test_the_page_shows_the_table_as_it_is() -> None:
+    page = Path(__file__).parents[3] / "docs" / "paper-exchange.md"
+    assert drawn() in page.read_text(), drawn()
 
 
 # The desk: situations x requests
