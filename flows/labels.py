@@ -136,6 +136,7 @@ def label_symbol(
     settings: LabelSettings,
     *,
     code: int = 0,
+    only: Ints | None = None,
 ) -> Labels:
     """Label every decision of one symbol's history.
 
@@ -147,6 +148,8 @@ def label_symbol(
     settings : LabelSettings
     code : int
         What the symbol is called in the result.
+    only : int64 array, rows of `candles`, optional
+        Label the decisions of these candles alone; none of them need have a label.
 
     Returns
     -------
@@ -156,20 +159,23 @@ def label_symbol(
     Raises
     ------
     agent.errors.SettingRefused
-        If a time of the settings is none, or the policy fits at no decision's price (the first
-        refusal, with both its keys and numbers).
+        If a time of the settings is none, or, without `only`, the policy fits at no decision's
+        price (the first refusal, with both its keys and numbers).
     """
     track = _Track(candles, interval, policy, settings)
     rows: list[tuple[int, _Result, _Result]] = []
     refusal: SettingRefused | None = None
-    for i in track.decisions():
+    decisions = track.decisions()
+    if only is not None:
+        decisions = np.intersect1d(np.asarray(decisions, dtype=np.int64), only).tolist()
+    for i in decisions:
         end = track.end_of(i + 1)
         try:
             both = (_trade(track, i, end, Side.LONG), _trade(track, i, end, Side.SHORT))
             rows.append((i, *both))
         except SettingRefused as fault:
             refusal = refusal or fault
-    if not rows and refusal is not None:
+    if not rows and refusal is not None and only is None:
         raise refusal
     return _labels(track, rows, settings.theta_r, code)
 

@@ -186,11 +186,10 @@ def _label(held: tuple[str, pd.DataFrame], version: Known, key: str, candle_ms: 
 
     dataset, frame = held
     settings = replace(version.labels, every=1)
-    labels = label_symbol(frame, version.interval, version.policy, settings)
     ms = ts_ms(frame)
-    labels = labels.at(
-        np.isin(ms[labels.candle], candle_ms) & _over(ms, labels.day, version.interval, settings)
-    )
+    only = np.flatnonzero(np.isin(ms, candle_ms))
+    labels = label_symbol(frame, version.interval, version.policy, settings, only=only)
+    labels = labels.at(_over(ms, labels.day, version.interval, settings))
     columns = {name: getattr(labels, name) for name in KINDS if name != "dataset"}
     results = pd.DataFrame({"candle_ms": ms[labels.candle]} | columns)
     # a day candle is decided for the next one, which the last does not have yet

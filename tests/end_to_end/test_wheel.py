@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import agent.cli
+import flows.cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("wheel")]
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +97,11 @@ def test_the_wheel_holds_what_a_run_needs_and_no_tests(wheel: Path) -> None:
     assert not [name for name in names if "tests" in name or "/test_" in name]
 
 
-@pytest.mark.parametrize("program", ["ratchet", "ratchet-agent"])
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+VERBS = {"ratchet": flows.cli.VERBS, "ratchet-agent": agent.cli.VERBS}
+
+
+@pytest.mark.parametrize("program", SCRIPTS)
 def test_each_entry_point_answers_with_base_dependencies_among_decoys(
     base: Path, decoys: Path, program: str
 ) -> None:
@@ -101,6 +109,16 @@ def test_each_entry_point_answers_with_base_dependencies_among_decoys(
     assert (told.returncode, told.stderr) == (0, "")
     assert "Usage" in told.stdout
     assert run(base, decoys, program, "--version").stdout.strip()
+
+
+def test_every_verb_explains_itself_with_base_dependencies_among_decoys(
+    base: Path, decoys: Path
+) -> None:
+    assert set(VERBS) == set(SCRIPTS)
+    asked = [(program, verb) for program, verbs in VERBS.items() for verb in verbs]
+    told = {(program, verb): run(base, decoys, program, verb, "--help") for program, verb in asked}
+    wrong = {key: ended.stderr for key, ended in told.items() if ended.returncode or ended.stderr}
+    assert wrong == {}
 
 
 @pytest.mark.parametrize(

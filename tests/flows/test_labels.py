@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -235,3 +236,32 @@ def test_times_are_those_of_india() -> None:
     labels = label_symbol(day_candles([FLAT_DAY] * 3), "day", FIXED, SETTINGS)
     at = datetime.fromtimestamp((int(labels.entry_ms[0]) + IST_MS) / 1000, UTC)
     assert (at.date().isoformat(), at.hour) == ("2024-01-02", 0)
+
+
+@given(seed=st.integers(0, 2**32 - 1), interval=st.sampled_from(["day", "60minute"]))
+@settings(max_examples=25, deadline=None)
+def test_some_decisions_alone_are_labelled_as_among_all(seed: int, interval: str) -> None:
+    rng = np.random.default_rng(seed)
+    count = 40
+    close = 500 * np.exp(np.cumsum(rng.normal(0, 0.01, count)))
+    opened = close * np.exp(rng.normal(0, 0.004, count))
+    high, low = np.maximum(opened, close) * 1.004, np.minimum(opened, close) * 0.996
+    candles = day_candles(list(zip(opened, high, low, close, strict=True)))
+    if interval != "day":  # seven candles a day from 09:15 on
+        n = np.arange(count)
+        ms = MONDAY_MS + n // 7 * DAY_MS + (n % 7 * 60 + 555) * 60_000
+        named = {k: candles[k].to_numpy() for k in ("open", "high", "low", "close", "volume")}
+        candles = make_frame("NSE:TEST", ms.astype(np.int64), named)
+    only = np.flatnonzero(rng.random(count) < rng.choice([0.0, 0.1, 0.6, 1.0]))
+    whole = label_symbol(candles, interval, FIXED, SETTINGS)
+    some = label_symbol(candles, interval, FIXED, SETTINGS, only=only)
+    wanted = whole.at(np.isin(whole.candle, only))
+    for field in fields(whole):
+        np.testing.assert_array_equal(getattr(some, field.name), getattr(wanted, field.name))
+
+
+def test_a_policy_that_fits_nowhere_is_no_fault_of_some_decisions() -> None:
+    cheap = day_candles([(1.0, 1.01, 0.99, 1.0)] * 4)
+    with pytest.raises(SettingRefused):
+        label_symbol(cheap, "day", FIXED, SETTINGS)
+    assert len(label_symbol(cheap, "day", FIXED, SETTINGS, only=np.array([1]))) == 0
