@@ -43,6 +43,14 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
         float | None,
         typer.Option(help="With --lockstep: at most so many virtual seconds a second of the wall."),
     ] = None,
+    latest: Annotated[
+        bool,
+        typer.Option(
+            "--latest",
+            help="Without --first: replay the last half of the days, at most 250; earlier ones "
+            "are history.",
+        ),
+    ] = False,
     strict_login: Annotated[
         bool, typer.Option("--strict-login", help="Refuse the token `paper`; a login is needed.")
     ] = False,
@@ -147,5 +155,6 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             fresh=fresh,
             speed_max=speed_max,
             wall_clock=wall_clock,
+            latest=latest,
         )
     )

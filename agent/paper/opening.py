@@ -76,6 +76,8 @@ class Opening:
         Virtual seconds a second of the wall; not used in lock-step nor with `wall_clock`.
     speed_max : float, optional
         The bound of a lock-step.
+    latest : bool
+        Without `first`: the last half of the days is replayed, at most 250.
     wall_clock : bool
         The market's days are laid on real ones, and time is the time of day.
     scenario : Scenario, optional
@@ -105,6 +107,7 @@ class Opening:
     db: Path | None = None
     fresh: bool = False
     speed_max: float | None = None
+    latest: bool = False
     wall_clock: bool = False
     scenario: Scenario | None = None
     read_limits: bool | None = None
@@ -153,7 +156,7 @@ def open_market(opening: Opening) -> Market:
         last=opening.last,
         dump=dump,
     )
-    if opening.wall_clock and first is None:
+    if (opening.wall_clock or opening.latest) and first is None:
         market.days = _latest(market.days)
     return market
 

@@ -152,7 +152,7 @@ def _trading(home: Home, given: Settings) -> list[Part]:
     serve, paper, control = settings.serve_port, settings.paper_port, given.agent.control.port
     workers = ("--workers", str(settings.serve_workers))
     in_step = settings.paper_clock == "exchange"
-    bound = ("--lockstep", "--speed-max", f"{settings.paper_speed:g}")
+    bound = ("--lockstep", "--latest", "--speed-max", f"{settings.paper_speed:g}")
     drawn = (*(bound if in_step else ("--wall-clock",)), "--seed", str(settings.paper_seed))
     mode: tuple[str, ...] = ("--live",) if settings.live else ()
     if in_step and not settings.live:

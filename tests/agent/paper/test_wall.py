@@ -210,7 +210,8 @@ def test_without_a_first_day_half_of_the_days_are_history(tmp_path: Path) -> Non
     chosen = open_market(
         Opening(tmp_path, TODAY, candles=candles, wall_clock=True, first=whole.days[15])
     )
-    assert halved.days == whole.days[10:]
+    latest = open_market(Opening(tmp_path, TODAY, candles=candles, latest=True))
+    assert halved.days == latest.days == whole.days[10:]
     assert chosen.days == whole.days[15:]
 
 

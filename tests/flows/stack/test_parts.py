@@ -82,7 +82,7 @@ def test_the_exchange_and_the_agent_go_by_one_clock(home: Path) -> None:
     assert "--wall-clock" in command(wall, "paper")
     assert "--clock" not in command(wall, "agent")
     own = made(home, {"stack.paper_clock": "exchange", "stack.paper_speed": 30})
-    assert command(own, "paper")[-5:-2] == ("--lockstep", "--speed-max", "30")
+    assert command(own, "paper")[-6:-2] == ("--lockstep", "--latest", "--speed-max", "30")
     assert command(own, "agent")[-2:] == ("--clock", "exchange")
     live = made(home, {"stack.paper_clock": "exchange", "stack.live": True})
     assert command(live, "agent")[-1] == "--live"
