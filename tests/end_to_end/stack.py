@@ -61,7 +61,8 @@ class Up:
         self.environment |= settings
         self.errors = home.parent / "up.stderr"
         self._without = without
-        self.prefect = PrefectApi(f"http://127.0.0.1:{self.ports['PREFECT']}/api")
+        self._api = f"http://127.0.0.1:{self.ports['PREFECT']}/api"
+        self.prefect = PrefectApi(self._api)
         self.registry = f"http://127.0.0.1:{self.ports['MLFLOW']}"
         self.serve = f"http://127.0.0.1:{self.ports['SERVE']}"
         self.start()
@@ -106,6 +107,26 @@ class Up:
             {"parameters": parameters, "state": {"type": "SCHEDULED"}},
         )
         return str(made["id"])
+
+    def scheduled(self, flow: str) -> dict[str, Any]:
+        """Wait for the end of a run that the server's own scheduler has made; stop further ones."""
+
+        def there() -> Any:
+            wanted = {
+                "flows": {"name": {"any_": [flow]}},
+                "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
+                "sort": "START_TIME_ASC",
+            }
+            found = self.prefect.call("/flow_runs/filter", wanted)
+            return next((run for run in found if run["auto_scheduled"]), None)
+
+        run = dict(until(there, f"a scheduled run of {flow} ends", told=self.told))
+        deployment = self.deployment(flow)
+        for one in deployment["schedules"]:
+            if one["slug"] == "also":
+                address = f"{self._api}/deployments/{deployment['id']}/schedules/{one['id']}"
+                send("PATCH", address, {"active": False})
+        return run
 
     def flow_run(self, run: str) -> dict[str, Any]:
         return dict(self.prefect.call(f"/flow_runs/{run}"))
@@ -175,8 +196,15 @@ def get(url: str) -> dict[str, Any]:
 
 
 def post(url: str, body: object, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return dict(json.loads(send("POST", url, body, headers)))
+
+
+def send(method: str, url: str, body: object, headers: Mapping[str, str] | None = None) -> bytes:
     request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})}
+        url,
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json", **(headers or {})},
+        method=method,
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        return dict(json.loads(answer.read()))
+        return bytes(answer.read())

@@ -10,20 +10,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from agent.market.sessions import IST, NSE
+from flows.bundle import FILES, VERSION
 from flows.children import require_free_port
+from flows.prefect_runs import NO_SESSION
 from flows.stack.mark import marked
 from flows.stack.status import is_running, status
-from tests.end_to_end.stack import Up, get, post, until
+from tests.end_to_end.stack import STEP_S, Up, get, post, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("stack")]
 MODEL, DAYS = "small", 420
@@ -45,10 +52,53 @@ def write_candles(path: Path) -> None:
     path.write_text("\n".join(rows) + "\n")
 
 
+def bundles(folder: Path) -> list[Path]:
+    """Return the model versions that a registry's folder holds."""
+    return [path.parent for path in folder.rglob("model.txt")]
+
+
 def content(folder: Path) -> dict[str, str]:
     """Return what a folder holds: relative path to the hash of the file."""
     files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+class Undisturbed:
+    """The same commands by hand, one after the other, in a home of their own."""
+
+    def __init__(self, base: Path) -> None:
+        self.home = base / "home"
+        self._told = base / "told.txt"
+        write_candles(base / "small.csv")
+        source = ("--source", f"csv:{base / 'small.csv'}", "--dataset", MODEL)
+        steps = (("ingest", *source), ("train", "--dataset", MODEL, "--entries", "top-share=0.2"))
+        self._script = " && ".join(
+            shlex.join([sys.executable, "-m", "flows", *step, "--home", str(self.home)])
+            for step in steps
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._told.open("ab") as sink:
+            self._process = subprocess.Popen(["sh", "-c", self._script], stdout=sink, stderr=sink)
+
+    def ended(self) -> Path:
+        """Wait for the end; return the home."""
+        assert self._process is not None
+        assert self._process.wait(STEP_S) == 0, self._told.read_text()
+        return self.home
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
+    run = Undisturbed(tmp_path_factory.mktemp("undisturbed"))
+    yield run
+    run.kill()
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +109,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         "RATCHET_PIPELINE__SOURCE": f"csv:{base / 'small.csv'}",
         "RATCHET_PIPELINE__DATASET": MODEL,
         "RATCHET_PIPELINE__ENTRIES": "top-share=0.2",
+        "RATCHET_PIPELINE__ALSO": json.dumps({"ingest": "every 10 s"}),
     }
     stack = Up(base / "home", "agent,paper", settings)
     try:
@@ -73,6 +124,7 @@ def test_the_schedules_are_nse_s_and_the_servers_know_them(up: Up) -> None:
         flow: [
             (s["schedule"]["cron"], s["schedule"]["timezone"], s["active"])
             for s in up.deployment(flow)["schedules"]
+            if s["slug"] != "also"
         ]
         for flow in ("ingest", "train", "release", "monitor")
     }
@@ -88,8 +140,25 @@ def test_the_schedules_are_nse_s_and_the_servers_know_them(up: Up) -> None:
 
 
 @pytest.fixture(scope="module")
-def ingested(up: Up) -> dict[str, Any]:
-    return up.ended(up.start_flow("ingest", sessions_only=False))
+def scheduled(up: Up) -> dict[str, Any]:
+    """A run of `ingest` that nobody asked for: its time had come."""
+    return up.scheduled("ingest")
+
+
+@pytest.fixture(scope="module")
+def ingested(up: Up, scheduled: dict[str, Any]) -> dict[str, Any]:
+    if scheduled["state"]["name"] != NO_SESSION:
+        return scheduled
+    return up.ended(up.start_flow("ingest", sessions_only=False))  # at a weekend, on a holiday
+
+
+def test_a_schedule_fires_by_itself(up: Up, scheduled: dict[str, Any]) -> None:
+    assert scheduled["state"]["type"] == "COMPLETED", up.told()
+    assert "auto-scheduled" in scheduled["tags"]
+    assert scheduled["created_by"]["type"] == "SCHEDULE"
+    assert scheduled["deployment_id"] == up.deployment("ingest")["id"]
+    closed = NSE.session(datetime.now(IST).date()) is None
+    assert (scheduled["state"]["name"] == NO_SESSION) is closed
 
 
 def test_ingest_runs_in_the_worker_under_a_name_of_its_own(
@@ -114,7 +183,7 @@ class Killed:
 
 
 @pytest.fixture(scope="module")
-def killed(up: Up, ingested: dict[str, Any]) -> Killed:
+def killed(up: Up, ingested: dict[str, Any], undisturbed: Undisturbed) -> Killed:
     assert ingested["state"]["type"] == "COMPLETED"
     before = content(up.home / "candles")
     run = up.start_flow("train")
@@ -122,6 +191,7 @@ def killed(up: Up, ingested: dict[str, Any]) -> Killed:
     until((up.home / "tmp" / f"train-{MODEL}").is_dir, "the training holds its lock", told=up.told)
     for pid in flow:
         os.kill(pid, signal.SIGSTOP)  # holds its lock for as long as we look
+    undisturbed.start()
 
     refused = up.ended(up.start_flow("train"))
 
@@ -171,6 +241,37 @@ def test_the_rerun_ends_as_if_nothing_had_happened(up: Up, first: dict[str, Any]
     assert all(len(row) > 3 for row in folds)
     assert f"/#/models/{MODEL}/versions/1" in artifacts[f"train-{MODEL}-version"]["data"]
     assert "statistical" in artifacts[f"train-{MODEL}-gates"]["data"]
+
+
+def test_the_rerun_leaves_what_an_undisturbed_run_leaves(
+    up: Up, first: dict[str, Any], undisturbed: Undisturbed
+) -> None:
+    """Partitions byte for byte, one version, the model's files byte for byte."""
+    assert first["trained"]["state"]["type"] == "COMPLETED"
+    other = undisturbed.ended()
+    manifest = f"{MODEL}/dataset.json"  # names its source file's folder
+    ours, theirs = content(up.home / "candles"), content(other / "candles")
+    assert {k: v for k, v in ours.items() if k != manifest} == {
+        k: v for k, v in theirs.items() if k != manifest
+    }
+    assert len(ours) > 1
+    prints = [
+        json.loads((home / "candles" / manifest).read_text())["fingerprint"]
+        for home in (up.home, other)
+    ]
+    assert prints[0] == prints[1]
+    kept = [bundles(home / "mlflow") for home in (up.home, other)]
+    assert [len(found) for found in kept] == [1, 1]  # no orphan on disk either
+    files, others = (content(found[0]) for found in kept)
+    assert set(files) >= set(FILES)
+    told = [json.loads((found[0] / VERSION).read_text()) for found in kept]
+    for document in told:
+        del document["code_revision"]  # somebody may commit while this runs
+    assert told[0] == told[1]
+    assert {**files, VERSION: ""} == {**others, VERSION: ""}
+    assert content(up.home / "serving" / MODEL / "versions" / "1") == {
+        name: files[name] for name in FILES
+    }
 
 
 def test_a_registration_is_released_and_served(up: Up, first: dict[str, Any]) -> None:
