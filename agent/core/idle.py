@@ -150,7 +150,6 @@ class Idle(NamedTuple):
             trades=trades,
             money=book,
             lulls=lulls,
-            idle=None,
         )
 
 

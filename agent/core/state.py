@@ -113,7 +113,8 @@ class Desk:
     mismatches: Mapping[tuple[str, str], Mismatch] = field(default_factory=dict)
     margins_per_share: Mapping[tuple[str, str], int] = field(default_factory=dict)
     lulls: Mapping[str, Lull] = field(default_factory=dict, compare=False, repr=False)
-    idle: Idle | None = field(default=None, compare=False, repr=False)
+    # not copied by `replace`: what is changed has been written down
+    idle: Idle | None = field(default=None, init=False, compare=False, repr=False)
 
     if not TYPE_CHECKING:  # for a checker every field is there, and no other
 

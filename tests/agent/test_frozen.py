@@ -43,6 +43,21 @@ class Derived:
         object.__setattr__(self, "twice", 2 * self.a)
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    a: int
+    b: int = 2
+    memo: int = field(default=0, init=False)
+
+
+def test_a_field_that_is_no_argument_starts_anew() -> None:
+    value = Own(1)
+    object.__setattr__(value, "memo", 9)
+    assert replace(value, a=3) == dataclasses.replace(value, a=3) == Own(3)
+    with pytest.raises(TypeError, match="memo"):
+        replace(value, memo=1)
+
+
 @pytest.mark.parametrize(
     "value", [Slotted(1), Below(1, d=2.0), Alone(1), Open(1), Derived(1)], ids=repr
 )

@@ -102,6 +102,9 @@ def test_a_desk_that_is_not_written_down_is_the_value_that_it_stands_for() -> No
     assert written is not None
     assert repr(lazy) == repr(written.written())
     assert lazy == written.written() == replace(lazy)
+    changed = replace(lazy, wanted_book=True)
+    after, _ = decide(changed, ev.TickSeen(bench.now, KEY, lazy.sights[KEY].quote))
+    assert after.wanted_book, "a change of a desk is not lost with what was unwritten"
     with pytest.raises(AttributeError, match="a desk has no window_size"):
         getattr(lazy, "window_size")  # noqa: B009  (mypy knows that there is none)
 
