@@ -76,6 +76,8 @@ class Application:
             await asyncio.sleep(answer.hold_s)
         if answer.abort:
             _reset(scope)
+            while (await receive())["type"] != "http.disconnect":
+                continue
             return
         await send(
             {
@@ -107,6 +109,7 @@ class Application:
         allowed = service.access.allows(key, token, service.clock.now_ms())
         if service.hub.refuses():
             _reset(scope)
+            await receive()  # websocket.disconnect
             return
         connection = service.hub.open() if allowed and scope["path"] == "/" else None
         if connection is None:

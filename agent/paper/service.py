@@ -38,6 +38,7 @@ class Service:
     speed: float = 1.0  # virtual seconds a second of the wall, as far as answers are slow
     clock: Clock = field(init=False)  # it publishes through the service
     _day: int = field(init=False, default=-1)
+    _asked: int = field(init=False, default=0)  # of the faults, when they were last kept
 
     def __post_init__(self) -> None:
         self._table: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
@@ -101,6 +102,14 @@ class Service:
             self.store.finish()
         if self.faults.armed:
             self._heed(instant)
+            self._keep_faults_if_asked()
+
+    def _keep_faults_if_asked(self) -> None:
+        """Keep the counts of what struck updates and frames since the last time."""
+        asked = sum(one.seen + one.struck + one.events for one in self.faults.armed.values())
+        if asked != self._asked:
+            self._asked = asked
+            self.keep_faults()
 
     def _heed(self, instant: Instant) -> None:
         """Let the events of an instant open the windows of the faults that wait for them."""

@@ -314,3 +314,14 @@ def test_a_fault_never_strikes_the_exchanges_own_routes(desk: Desk) -> None:
     assert desk.call("GET", "/orders").abort
     assert "max_unprotected_ms" in desk.admin("GET", "audit")
     assert desk.admin("DELETE", "faults") == {"cleared": 1}
+
+
+def test_counts_of_updates_that_were_struck_survive_too(desk: Desk) -> None:
+    connection = desk.service.hub.open()
+    assert connection is not None
+    desk.arm("updates_lost", nth=2)
+    desk.place(MARKET)
+    desk.pass_ms(15_100)  # the update, and an instant after it
+    desk.store.close()
+    desk.open()
+    assert [one["seen"] for one in desk.admin("GET", "faults")["faults"]] == [1]
