@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from agent.cli import app
 from agent.core import events as ev
 from agent.core.trade import Trade
+from agent.errors import SettingRefused
 from agent.portfolio.tax_rows import COLUMNS
 from agent.shell.history import read_trades
 from agent.shell.journal import Journal
@@ -143,15 +144,33 @@ def test_what_cannot_be_done_is_said_and_nothing_is_printed(
     home: Path, words: tuple[str, ...], told: str
 ) -> None:
     Journal(home).close()
-    verb, *others = words
+    result = run(words[0], "--home", str(home), *words[1:])
+    assert isinstance(result.exception, SettingRefused)
+    assert result.exception.exit_status == 2
+    assert told in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_a_refusal_ends_the_program_with_status_two_and_one_sentence(home: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "agent", verb, "--home", str(home), *others],
-        capture_output=True, text=True, check=False, timeout=60, cwd=home,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "agent", "trades", "--home", str(home), "--csv", "--fy", "2026"],
+        capture_output=True, text=True, check=False, timeout=60, cwd=ROOT,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ratchet-agent: --fy: found '2026'; expected a financial year")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_trade_that_cannot_be_read_is_named(home: Path) -> None:
+    journal = Journal(home)
+    stopped(Bench(), journal)
+    journal.close()
+    with sqlite3.connect(home / "agent" / "journal.db") as db:
+        db.execute("update trades set doc = '{}'")
+    for words in (("pnl",), ("trades", "--csv")):
+        result = run(*words, "--home", str(home))
+        assert isinstance(result.exception, SettingRefused)
+        assert "trade 1 of " in str(result.exception)
 
 
 def test_pnl_counts_what_is_open_at_the_last_price_while_the_agent_writes(home: Path) -> None:
