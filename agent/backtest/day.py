@@ -174,11 +174,12 @@ class DayRun:
         A packet that nobody looks at changes the sight of its instrument, and nothing else.
         """
         if self._unseen:
-            boards, sights = self.exchange.boards, dict(self.desk.sights)
+            desk = self.desk if self.desk.idle is None else self.desk.idle.written()
+            boards, sights = self.exchange.boards, dict(desk.sights)
             for key, at_ms in self._unseen.items():
                 sights[key] = Sight(quote_of(boards[key], at_ms), at_ms)
             self._unseen = {}
-            self.desk = replace(self.desk, sights=sights, idle=None)
+            self.desk = replace(desk, sights=sights)
         self._decide(event)
         if isinstance(event, ev.DayOpened):
             self._tell_history()

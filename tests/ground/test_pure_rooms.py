@@ -19,6 +19,7 @@ PURE_FOLDERS = (
     "agent/orders",
     "agent/portfolio",
     "agent/core",
+    "agent/backtest",
 )
 PURE_FILES = (
     "bentos/features.py",
