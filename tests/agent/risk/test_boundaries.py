@@ -111,6 +111,17 @@ def test_what_just_does_not_fit_is_refused_with_all_figures(
         assert part in words
 
 
+@pytest.mark.parametrize(
+    ("limit", "side"),
+    [("max_gross", LONG), ("max_long", LONG), ("max_short", SHORT), ("max_net", SHORT),
+     ("max_symbol", LONG), ("max_sector", SHORT)],
+)  # fmt: skip
+def test_a_paisa_short_of_a_share_is_no_share(limit: str, side: Side) -> None:
+    book = open_book(ON, SECTORS)
+    assert refused(proposal(side), book, **{limit: "999.99"}).limit == limit
+    assert sized(proposal(side), book, **{limit: 1000}).quantity == 1
+
+
 def test_caps_are_whole_lots() -> None:
     wish = proposal(instrument=FUTURE, product="NRML", depth=149, margin=1)
     book = on_margins(open_book(ON), Margins(249, 1, 1))
