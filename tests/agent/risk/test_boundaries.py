@@ -267,6 +267,8 @@ def test_our_margin_counts_positions_by_product_orders_in_flight_and_the_blocked
     assert room.figure == 20_000_00 + 100_000_00 + answer.quantity * 200_00
     assert margin_room(replace(book, blocked=7), rules).figure == room.figure + 7
     assert margin_room(release(book, "i3"), rules).figure == 120_000_00
+    both = entered(book, proposal(SHORT, n=4), wide(), n=4)
+    assert margin_room(both, rules).figure == room.figure + 20_000_00
     asked = on_margins(book, Margins(9_000_00, 0, 1), unseen=frozenset({"i3"}))
     assert margin_room(asked, rules).figure == answer.quantity * 200_00
     assert margin_room(asked, rules).allowed == 9_000_00
