@@ -12,6 +12,76 @@ from agent.errors import SettingRefused
 from agent.home import DEFAULT_HOME, open_home
 from agent.program import date_option
 
+Candles = Annotated[
+    str | None,
+    typer.Option(help="Candle file, folder or glob (Parquet, CSV); without it: synthetic."),
+]
+Speed = Annotated[float, typer.Option(help="Virtual seconds a second of the wall.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Draws paths, depth, prices, faults [1, or the scenario's]."),
+]
+LockStep = Annotated[
+    bool, typer.Option("--lockstep", help="Wait at each instant for every joined client.")
+]
+WallClock = Annotated[
+    bool,
+    typer.Option(
+        "--wall-clock",
+        help="Play the days on today and the trading days after it, at the time of day.",
+    ),
+]
+SpeedMax = Annotated[
+    float | None,
+    typer.Option(help="With --lockstep: at most so many virtual seconds a second of the wall."),
+]
+Latest = Annotated[
+    bool,
+    typer.Option(
+        "--latest",
+        help="Without --first: replay the last half of the days, at most 250; earlier ones "
+        "are history.",
+    ),
+]
+StrictLogin = Annotated[
+    bool, typer.Option("--strict-login", help="Refuse the token `paper`; a login is needed.")
+]
+ReadyFile = Annotated[
+    Path | None, typer.Option(help="Written once calls are answered: pid, port, URLs.")
+]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Home = Annotated[Path, typer.Option(help="Folder of all state.")]
+First = Annotated[
+    str | None, typer.Option(help="First day to replay, YYYY-MM-DD; earlier ones are history.")
+]
+Last = Annotated[str | None, typer.Option(help="Last day to replay, YYYY-MM-DD.")]
+Db = Annotated[
+    Path | None, typer.Option(help="SQLite file [default: HOME/paper/exchange-PORT.db].")
+]
+TicksPerDay = Annotated[int, typer.Option(min=4, max=22_500, help="Ticks in a normal session.")]
+Instruments = Annotated[
+    Path | None, typer.Option(help="Instruments dump (CSV, CSV.GZ): ticks, lots, tokens.")
+]
+Cash = Annotated[int, typer.Option(min=0, help="Rupees that the account starts with.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Start over instead of going on with a stored run.")
+]
+ScenarioName = Annotated[
+    str | None,
+    typer.Option(help="A day that teaches: a name of --list-scenarios, or a TOML file."),
+]
+ReadLimits = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-limits/--no-read-limits",
+        help="Answer reads past the broker's budgets with 429 [default: unless --lockstep].",
+    ),
+]
+ListScenarios = Annotated[
+    bool, typer.Option("--list-scenarios", help="Print the scenarios that there are, and stop.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -19,79 +89,28 @@ def register(app: typer.Typer) -> None:
 
 
 def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
-    candles: Annotated[
-        str | None,
-        typer.Option(help="Candle file, folder or glob (Parquet, CSV); without it: synthetic."),
-    ] = None,
-    speed: Annotated[float, typer.Option(help="Virtual seconds a second of the wall.")] = 1.0,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 13030,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Draws paths, depth, prices, faults [1, or the scenario's]."),
-    ] = None,
-    lockstep: Annotated[
-        bool, typer.Option("--lockstep", help="Wait at each instant for every joined client.")
-    ] = False,
-    wall_clock: Annotated[
-        bool,
-        typer.Option(
-            "--wall-clock",
-            help="Play the days on today and the trading days after it, at the time of day.",
-        ),
-    ] = False,
-    speed_max: Annotated[
-        float | None,
-        typer.Option(help="With --lockstep: at most so many virtual seconds a second of the wall."),
-    ] = None,
-    latest: Annotated[
-        bool,
-        typer.Option(
-            "--latest",
-            help="Without --first: replay the last half of the days, at most 250; earlier ones "
-            "are history.",
-        ),
-    ] = False,
-    strict_login: Annotated[
-        bool, typer.Option("--strict-login", help="Refuse the token `paper`; a login is needed.")
-    ] = False,
-    ready_file: Annotated[
-        Path | None, typer.Option(help="Written once calls are answered: pid, port, URLs.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    home: Annotated[Path, typer.Option(help="Folder of all state.")] = DEFAULT_HOME,
-    first: Annotated[
-        str | None, typer.Option(help="First day to replay, YYYY-MM-DD; earlier ones are history.")
-    ] = None,
-    last: Annotated[str | None, typer.Option(help="Last day to replay, YYYY-MM-DD.")] = None,
-    db: Annotated[
-        Path | None, typer.Option(help="SQLite file [default: HOME/paper/exchange-PORT.db].")
-    ] = None,
-    ticks_per_day: Annotated[
-        int, typer.Option(min=4, max=22_500, help="Ticks in a normal session.")
-    ] = 1_500,
-    instruments: Annotated[
-        Path | None, typer.Option(help="Instruments dump (CSV, CSV.GZ): ticks, lots, tokens.")
-    ] = None,
-    cash: Annotated[int, typer.Option(min=0, help="Rupees that the account starts with.")] = (
-        1_000_000
-    ),
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over instead of going on with a stored run.")
-    ] = False,
-    scenario: Annotated[
-        str | None,
-        typer.Option(help="A day that teaches: a name of --list-scenarios, or a TOML file."),
-    ] = None,
-    read_limits: Annotated[
-        bool | None,
-        typer.Option(
-            "--read-limits/--no-read-limits",
-            help="Answer reads past the broker's budgets with 429 [default: unless --lockstep].",
-        ),
-    ] = None,
-    list_scenarios: Annotated[
-        bool, typer.Option("--list-scenarios", help="Print the scenarios that there are, and stop.")
-    ] = False,
+    candles: Candles = None,
+    speed: Speed = 1.0,
+    port: Port = 13030,
+    seed: Seed = None,
+    lockstep: LockStep = False,
+    wall_clock: WallClock = False,
+    speed_max: SpeedMax = None,
+    latest: Latest = False,
+    strict_login: StrictLogin = False,
+    ready_file: ReadyFile = None,
+    host: Host = "127.0.0.1",
+    home: Home = DEFAULT_HOME,
+    first: First = None,
+    last: Last = None,
+    db: Db = None,
+    ticks_per_day: TicksPerDay = 1_500,
+    instruments: Instruments = None,
+    cash: Cash = 1_000_000,
+    fresh: Fresh = False,
+    scenario: ScenarioName = None,
+    read_limits: ReadLimits = None,
+    list_scenarios: ListScenarios = False,
 ) -> None:
     """Serve a local exchange that speaks the broker's REST and ticker.
 
@@ -112,26 +131,7 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             allowed="one of them",
             fix="name the candles in the scenario: candles = ...",
         )
-
-    for name, value in (("--speed", speed), ("--speed-max", speed_max)):
-        if value is not None and not 0 < value <= 100_000:
-            raise SettingRefused(
-                name, given=value, allowed="above 0, at most 100000", fix="60 is an hour a minute"
-            )
-    if wall_clock and (lockstep or speed != 1.0):
-        raise SettingRefused(
-            "--wall-clock",
-            given="with --lockstep" if lockstep else f"with --speed {speed:g}",
-            allowed="the time of day alone",
-            fix="leave one of them out",
-        )
-    if speed_max is not None and not lockstep:
-        raise SettingRefused(
-            "--speed-max",
-            given="without --lockstep",
-            allowed="a bound for --lockstep",
-            fix="use --speed, or add --lockstep",
-        )
+    _refuse_clocks(speed, speed_max, lockstep=lockstep, wall_clock=wall_clock)
     run(
         Opening(
             open_home(home),
@@ -158,3 +158,28 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             latest=latest,
         )
     )
+
+
+def _refuse_clocks(
+    speed: float, speed_max: float | None, *, lockstep: bool, wall_clock: bool
+) -> None:
+    """Refuse clocks that contradict each other, or that no exchange could keep."""
+    for name, value in (("--speed", speed), ("--speed-max", speed_max)):
+        if value is not None and not 0 < value <= 100_000:
+            raise SettingRefused(
+                name, given=value, allowed="above 0, at most 100000", fix="60 is an hour a minute"
+            )
+    if wall_clock and (lockstep or speed != 1.0):
+        raise SettingRefused(
+            "--wall-clock",
+            given="with --lockstep" if lockstep else f"with --speed {speed:g}",
+            allowed="the time of day alone",
+            fix="leave one of them out",
+        )
+    if speed_max is not None and not lockstep:
+        raise SettingRefused(
+            "--speed-max",
+            given="without --lockstep",
+            allowed="a bound for --lockstep",
+            fix="use --speed, or add --lockstep",
+        )
