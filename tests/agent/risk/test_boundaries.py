@@ -176,6 +176,8 @@ def test_the_price_band_and_the_least_price_are_inclusive() -> None:
     for limit, stop in ((0, -1), (2, 0)):
         odd = replace(wish, limit=limit, stop_limit=stop)
         assert refused(odd).limit == "price"
+    free = replace(proposal(SHORT), limit=0, stop_limit=5)
+    assert refused(free).limit == "price"
     for side in Side:
         near = replace(proposal(side), stop_limit=proposal(side).limit - side.sign)
         assert sized(near).quantity == 100  # a tick away is behind the entry
