@@ -94,6 +94,7 @@ def test_the_wheel_holds_what_a_run_needs_and_no_tests(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert tops == {"agent", "bentos", "flows", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
     assert {"flows/prefect.yaml", "flows/policies/daily.toml"} <= set(names)
+    assert "agent/paper/scenarios/flash_crash.toml" in names
     assert not [name for name in names if "tests" in name or "/test_" in name]
 
 
