@@ -124,12 +124,14 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
         print_scenarios(OPERATIONS)
         return
     scene = None if scenario is None else find_scenario(scenario, OPERATIONS)
-    if scene is not None and candles is not None:
+    others = {"--candles": candles, "--instruments": instruments, "--first": first, "--last": last}
+    told = [name for name, value in others.items() if value is not None]
+    if scene is not None and told:
         raise SettingRefused(
             "--scenario",
-            given="with --candles",
-            allowed="one of them",
-            fix="name the candles in the scenario: candles = ...",
+            given=f"with {told[0]}",
+            allowed="one of them: a scenario brings its market and its days",
+            fix=f"leave {told[0]} out, or write it into the scenario",
         )
     _refuse_clocks(speed, speed_max, lockstep=lockstep, wall_clock=wall_clock)
     run(
