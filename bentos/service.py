@@ -151,7 +151,7 @@ def _die_with_parent() -> None:
 def _refuse(fault: Exception) -> None:
     """End the supervisor, too: it would start a worker that cannot start again and again."""
     print(f"ratchet: the service does not start: {fault}", file=sys.stderr, flush=True)
-    os.kill(os.getppid(), signal.SIGTERM)
+    os.kill(int(os.environ.get("RATCHET_SUPERVISOR") or os.getppid()), signal.SIGTERM)
 
 
 async def _heartbeat(worker: Worker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -140,8 +141,12 @@ class Service:
         return self
 
     def workers(self) -> list[psutil.Process]:
-        """Return the processes that answer."""
-        return psutil.Process(self.process.pid).children()
+        """Return the processes that answer: each is its keeper's only child."""
+        found = []
+        for keeper in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it is just ending
+                found += [w for w in keeper.children() if w.status() != psutil.STATUS_ZOMBIE]
+        return found
 
     @property
     def token(self) -> str:

@@ -75,7 +75,7 @@ def answer(url: str) -> dict[str, Any]:
 
 
 def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Supervisor, worker and follower."""
+    """Supervisor, keeper, worker and follower."""
     return psutil.Process(process.pid).children(recursive=True)
 
 
@@ -117,7 +117,7 @@ def test_it_serves_tells_where_and_leaves_nothing_behind(
     assert "held by process" in err
     assert "Traceback" not in err
 
-    children = until(lambda: tree if len(tree := family(process)) == 3 else [])
+    children = until(lambda: tree if len(tree := family(process)) == 4 else [])
     process.terminate()
     status, out, err = ended(process)
     assert status == 0, err
@@ -133,7 +133,7 @@ def test_it_serves_tells_where_and_leaves_nothing_behind(
 
 def test_kill_9_of_it_leaves_no_orphan(running: tuple[subprocess.Popen[str], Path]) -> None:
     process, _ = running
-    children = until(lambda: tree if len(tree := family(process)) == 3 else [])
+    children = until(lambda: tree if len(tree := family(process)) == 4 else [])
     os.kill(process.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(children, timeout=15)
     assert alive == []
