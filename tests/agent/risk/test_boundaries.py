@@ -178,6 +178,7 @@ def test_the_price_band_and_the_least_price_are_inclusive() -> None:
         assert refused(odd).limit == "price"
     free = replace(proposal(SHORT), limit=0, stop_limit=5)
     assert refused(free).limit == "price"
+    assert sized(replace(free, limit=1)).quantity == 100
     for side in Side:
         near = replace(proposal(side), stop_limit=proposal(side).limit - side.sign)
         assert sized(near).quantity == 100  # a tick away is behind the entry
