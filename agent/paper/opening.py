@@ -166,8 +166,8 @@ def _scene(opening: Opening, scenario: Scenario) -> Market:
         scenario.candle_set(opening.seed),
         seed=opening.seed,
         ticks_per_day=opening.ticks_per_day,
-        first=scenario.days[0] if scenario.shapes else opening.first,
-        last=scenario.days[-1] if scenario.shapes else opening.last,
+        first=scenario.days[0] if scenario.days else None,
+        last=scenario.days[-1] if scenario.days else None,
     )
     scenario.shape_market(market)
     return market

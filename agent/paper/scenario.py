@@ -78,6 +78,8 @@ class Scenario:
     name : str
     teaches, safe : str
         What it shows, and what a safe client does.
+    days : tuple of date
+        Those that are played; empty: all that the candles have.
     text : str
         The whole file: another text is another run.
     """
@@ -183,7 +185,7 @@ def read_scenario(
         document.teaches,
         document.safe,
         document.seed,
-        tuple(document.days),
+        tuple(document.days) if document.symbols or "days" in document.model_fields_set else (),
         document.history_days,
         document.minutes,
         candles,

@@ -14,7 +14,7 @@ from agent.paper.exchange import Exchange
 from agent.paper.opening import OPERATIONS, Opening, open_market
 from agent.paper.scenario import find_scenario, library, line_of, read_scenario
 from agent.paper.shapes import Shape, draw_shapes
-from tests.agent.paper.lab import at
+from tests.agent.paper.lab import at, wander, write_csv
 from tests.agent.paper.test_command import paper
 
 DAY = date(2026, 11, 27)
@@ -177,6 +177,18 @@ def test_a_good_one_reads() -> None:
     scenario = read(GOOD)
     assert [fault.kind for fault in scenario.faults] == ["storm_429", "ticker_silent"]
     assert line_of(GOOD, ("faults", 1, "since")) == 16
+
+
+@pytest.mark.parametrize("days", ["", "days = [2025-11-03]\n"])
+def test_real_candles_instead_of_a_shape(tmp_path: Path, days: str) -> None:
+    write_csv(tmp_path / "days.csv", wander(11, 6))
+    path = tmp_path / "real.toml"
+    head = GOOD[: GOOD.index("days =")] + days + 'candles = "days.csv"\n'
+    path.write_text(head + GOOD[GOOD.index("[[faults") :])
+    scenario = find_scenario(str(path), OPERATIONS)
+    played = open_market(Opening(tmp_path, DAY, scenario=scenario, ticks_per_day=60))
+    assert played.keys == ("NSE:AAA", "NSE:BBB", "NSE:CCC")
+    assert played.days == scenario.days if days else len(played.days) > 1
 
 
 def test_the_command_lists_them_and_refuses_a_wrong_one(tmp_path: Path) -> None:
