@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -100,6 +102,37 @@ def test_the_solution_is_exact_before_it_is_rounded(
     assert quantity >= 0
     assert exact_risk(wish, quantity) <= budget
     assert exact_risk(wish, quantity + 1) > budget
+
+
+@pytest.mark.parametrize("quantity", [1, 7, 66, 67, 400, 90_000])
+@pytest.mark.parametrize(
+    ("product", "instrument", "at", "behind"),
+    [("MIS", CASH[0], "1000", "0.5"), ("MIS", CASH[0], "1000", "30"), ("CNC", CASH[0], "87", "1"),
+     ("MTF", CASH[0], "500", "5"), ("NRML", FUTURE, "1000", "2")],
+)  # fmt: skip
+@pytest.mark.parametrize("side", Side)
+def test_a_budget_of_just_so_many_shares_buys_just_so_many(
+    side: Side, product: str, instrument: Instrument, at: str, behind: str, quantity: int
+) -> None:
+    stop = str(Decimal(at) - side.sign * Decimal(behind))
+    wish = proposal(side, at, stop, product=product, instrument=instrument)
+    rates = rates_for(product, instrument.segment, ON)
+    budget = ceil(exact_risk(wish, quantity))
+    assert _solve(wish, rates, budget) == quantity
+    assert _solve(wish, rates, budget - 1) == quantity - 1
+
+
+#  where the roundings of the parts add up to a paisa too much: one share fewer, or none
+@pytest.mark.parametrize(
+    ("entry", "stop", "budget", "solved", "shares"),
+    [(14_395, 14_423, 108_28, 50, 49), (19_721, 19_769, 3_45, 1, 0)],
+)
+def test_a_lot_is_given_back_where_rounding_takes_it(
+    entry: int, stop: int, budget: int, solved: int, shares: int
+) -> None:
+    wish = replace(proposal(Side.SHORT), limit=entry, stop_limit=stop)
+    assert _solve(wish, rates_for("MIS", "NSE", ON), budget) == solved
+    assert quantity_at_risk(wish, budget) == shares
 
 
 def test_the_loss_at_a_stop_of_what_is_held_has_the_exit_s_charges() -> None:
