@@ -42,6 +42,19 @@ class Lanes:
         line = self._lines.get(model)
         return line.shed if line else 0
 
+    def check(self, model: str) -> None:
+        """Refuse at once where the line is full: before a body is read, which costs the others.
+
+        Raises
+        ------
+        bentos.problems.Problem
+            `overloaded`.
+        """
+        line = self._lines.get(model)
+        if line is not None and len(line.waiting) >= self._waiting_max:
+            line.shed += 1
+            raise Problem("overloaded", f"{self._waiting_max} requests wait for model {model}")
+
     async def turn(self, model: str) -> None:
         """Wait for a turn.
 
@@ -50,13 +63,11 @@ class Lanes:
         bentos.problems.Problem
             `overloaded` if the line is full, or the turn came too late.
         """
+        self.check(model)
         line = self._lines.get(model)
         if line is None:
             line = self._lines[model] = _Line()
             self._order.append(model)
-        if len(line.waiting) >= self._waiting_max:
-            line.shed += 1
-            raise Problem("overloaded", f"{self._waiting_max} requests wait for model {model}")
         loop = asyncio.get_running_loop()
         mine: asyncio.Future[None] = loop.create_future()
         line.waiting.append((mine, time.monotonic()))

@@ -35,6 +35,7 @@ async def predict(worker: Worker, request: Request) -> Response:
     started = time.perf_counter()
     model, _ = worker.served(request.path_params["name"])
     settings = worker.settings
+    worker.lanes.check(model.name)
     body = await read_body(request, settings.body_bytes_max, settings.body_s_max)
     await worker.lanes.turn(model.name)
     instance = contract.read_instance(body)
@@ -57,6 +58,7 @@ async def predict_batch(worker: Worker, request: Request) -> Response:
     started = time.perf_counter()
     model, _ = worker.served(request.path_params["name"])
     settings = worker.settings
+    worker.lanes.check(model.name)
     body = await read_body(request, settings.batch_bytes_max, settings.body_s_max)
     await worker.lanes.turn(model.name)
     raws = contract.read_batch(body, settings.batch_instances_max)

@@ -95,3 +95,20 @@ def test_lines_start_again_after_they_were_empty() -> None:
 @pytest.mark.parametrize("model", ["a", "unseen"])
 def test_nothing_was_shed_before_anything_was_asked(model: str) -> None:
     assert Lanes(1, 1).shed(model) == 0
+
+
+def test_a_full_line_is_known_before_a_body_is_read() -> None:
+    async def run() -> None:
+        lanes = Lanes(2, 10)
+        lanes.check("m")
+        waiting = [asyncio.create_task(lanes.turn("m")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem) as refused:
+            lanes.check("m")
+        assert refused.value.kind == "overloaded"
+        assert lanes.shed("m") == 1
+        lanes.check("other")
+        await asyncio.gather(*waiting)
+        lanes.check("m")
+
+    asyncio.run(run())

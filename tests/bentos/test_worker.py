@@ -20,6 +20,7 @@ from tests.bentos.bundles import (
     booster_text,
     predicted,
     request,
+    write_intraday,
     write_model,
     write_plan,
     write_version,
@@ -41,8 +42,8 @@ class Desk:
         self.worker.log.put = self.records.append  # type: ignore[method-assign, assignment]
         self.worker.pool.refresh()
 
-    def asked(self, body: dict[str, Any]) -> Asked:
-        model, active = self.worker.served("tiny")
+    def asked(self, body: dict[str, Any], name: str = "tiny") -> Asked:
+        model, active = self.worker.served(name)
         question = ask(read_instance(json.dumps(body).encode()), active.shape, "id")
         pin = question.pin_version
         pinned = self.worker.pool.pinned(model, pin) if pin else None
@@ -51,9 +52,9 @@ class Desk:
     def row(self) -> Floats:
         return features_last(CANDLES)
 
-    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        _, active = self.worker.served("tiny")
-        return self.worker.answer(active, self.asked(body))
+    def answer(self, body: dict[str, Any], name: str = "tiny") -> dict[str, Any]:
+        _, active = self.worker.served(name)
+        return self.worker.answer(active, self.asked(body, name))
 
     def warnings(self, body: dict[str, Any]) -> list[str]:
         return [warning.partition(":")[0] for warning in self.answer(body)["warnings"]]
@@ -225,3 +226,27 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.serving_dir is None
     monkeypatch.setenv("RATCHET_SERVING__WAITING_MAX", "7")
     assert load_settings().waiting_max == 7
+
+
+def test_a_model_that_cannot_load_leaves_the_other_as_it_was(home: Path, serving: Path) -> None:
+    """A daily and an intraday model, with windows and plans of their own."""
+    write_intraday(home / "serving", challengers={"2": 0.5})
+    desk = Desk(home)
+    minutes = desk.worker.served("minutes")[1]
+    assert (minutes.shape.interval, minutes.shape.window) == ("5minute", 75)
+    assert desk.worker.served("tiny")[1].shape.window == 60
+    asked = request(walk(75, 3, step_ms=300_000, a_day=75))
+    told = desk.answer(asked, "minutes")
+    with pytest.raises(Problem, match="at least 75 candles"):
+        desk.answer(request(walk(60, 3, step_ms=300_000, a_day=75)), "minutes")
+    with pytest.raises(Problem, match="day candles"):
+        desk.answer(asked)
+    write_version(serving / "versions" / "9", seed=2, broken=True)
+    write_plan(serving, revision=2, champion=9)
+    desk.worker.look()
+    assert desk.worker.pool.models["tiny"].last_error
+    again = desk.answer(asked, "minutes")
+    assert again["prediction"] == told["prediction"]
+    assert again["plan_revision"] == told["plan_revision"] == 1
+    assert desk.worker.served("minutes")[1] is minutes, "its plan was not touched"
+    assert desk.worker.model_gauges()["minutes"]["model_ready"] == 1
