@@ -149,7 +149,6 @@ def _solve(proposal: Proposal, rates: Rates, budget: int) -> int:
     base, money = distance + entry_tax + stop_tax, budget * 100 * PARTS
     # brokerage = min(fee, cap) on each leg: a quantity fits if it fits in one of the branches
     return max(
-        0,
         money // (base + entry_fee + stop_fee),
         (money - cap) // (base + min(entry_fee, stop_fee)),
         (money - 2 * cap) // base,

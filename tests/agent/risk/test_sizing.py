@@ -122,6 +122,16 @@ def test_a_budget_of_just_so_many_shares_buys_just_so_many(
     assert _solve(wish, rates, budget - 1) == quantity - 1
 
 
+@pytest.mark.parametrize("side", Side)
+def test_contracts_are_sized_in_whole_lots(side: Side) -> None:
+    wish = proposal(side, instrument=FUTURE, product="NRML")
+    for lots in (1, 3):
+        budget = trade_risk(wish, lots * 50)
+        assert quantity_at_risk(wish, budget) == lots * 50
+        assert quantity_at_risk(wish, budget - 1) == (lots - 1) * 50
+        assert quantity_at_risk(wish, budget + 100) == lots * 50
+
+
 #  where the roundings of the parts add up to a paisa too much: one share fewer, or none
 @pytest.mark.parametrize(
     ("entry", "stop", "budget", "solved", "shares"),
