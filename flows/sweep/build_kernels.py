@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,13 @@ import llvmlite
 import numba
 from numba import carray, int64, types
 
-from agent.trailing.bulk import loops
 from flows.sweep.kernels import ARTIFACT, NAMES, sources_sha256
+
+# numba's cache looks at a function's own file only, not at what it calls in another: start empty
+CACHE = tempfile.TemporaryDirectory(prefix="kernels-")
+numba.config.CACHE_DIR = CACHE.name
+
+from agent.trailing.bulk import loops  # noqa: E402
 
 P = types.CPointer(int64)
 

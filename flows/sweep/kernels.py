@@ -13,11 +13,13 @@ import ctypes
 import gzip
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +55,13 @@ def kernels() -> Kernels:
 
 
 def by_numba() -> Kernels:
-    """Return the kernels as numba compiles them."""
+    """Return the kernels as numba compiles them, cached for these very sources."""
+    import numba
+
+    cache = os.environ.get("NUMBA_CACHE_DIR")
+    if cache:
+        # numba's cache looks at a function's own file only, not at what it calls in another
+        numba.config.CACHE_DIR = str(Path(cache) / sources_sha256()[:16])
     from agent.trailing.bulk import loops
 
     return Kernels("numba", *(getattr(loops, name) for name in NAMES))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from agent.errors import EnvironmentRefused, Refused
+from agent.errors import EnvironmentRefused, Refused, SettingRefused
 from agent.trailing.policy import Policy
 from flows.children import die_with_parent
 from flows.data import durable
@@ -44,6 +44,7 @@ NICENESS = 10
 FORMAT = 1  # another one is another run: raise it when a part's meaning changes
 RUN_FILE = "run.json"
 Progress = Callable[[int, int, str], None]
+Refusal = tuple[str, str, str, str]  # subject, given, allowed, fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def _finished(
     pool: ProcessPoolExecutor, prepared: Iterator[tuple[Job, Path]], folder: Path, jobs: int
 ) -> Iterator[Job]:
     """Yield jobs as they end; no more are under way than there are workers, and one ready."""
-    running: dict[Future[None], tuple[Job, Path]] = {}
+    running: dict[Future[Refusal | None], tuple[Job, Path]] = {}
     more, latest = True, Path()
     try:
         while more or running:
@@ -153,7 +154,10 @@ def _finished(
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
                 job, path = running.pop(future)
-                future.result()
+                refusal = future.result()
+                if refusal is not None:
+                    subject, given, allowed, fix = refusal
+                    raise SettingRefused(subject, given=given, allowed=allowed, fix=fix)
                 if path != latest and all(path != other for _, other in running.values()):
                     path.unlink(missing_ok=True)  # the last part of its symbol
                 yield job
@@ -209,11 +213,18 @@ def _start_worker(parent: int, policies: list[Policy], rules: Rules) -> None:
     _worker.update(policies=policies, rules=rules)
 
 
-def _work(job: Job, prices: str, target: str) -> None:
-    """Do one part in a worker."""
-    bench = bench_of(Series.load(Path(prices)), _worker["rules"])
+def _work(job: Job, prices: str, target: str) -> Refusal | None:
+    """Do one part in a worker; return why it was refused, if it was.
+
+    A refusal is told as a value: our errors name their parts and are not pickled.
+    """
     start = job.part * SLICE
-    write_part(Path(target), bench, _worker["policies"][start : start + SLICE])
+    try:
+        bench = bench_of(Series.load(Path(prices)), _worker["rules"])
+        write_part(Path(target), bench, _worker["policies"][start : start + SLICE])
+    except SettingRefused as fault:
+        return f"{job.symbol}: {fault.subject}", str(fault.given), str(fault.allowed), fault.fix
+    return None
 
 
 def bench_of(series: Series, rules: Rules) -> Bench:

@@ -1,8 +1,9 @@
 """Where each number lies in the two integer vectors that the kernels read. No array library.
 
 A policy vector says what the policy file says, for any entry; a rule vector is the same at one
-entry (resolve.py fills it). Distances of a policy are triples: what one is made of per tick part
-of the entry price, per part of the ATR at entry, and in itself (scale.py has the arithmetic).
+entry (resolve.py fills it). The multiple of the current ATR takes its parts to `1/units` tick.
+Distances of a policy are triples: what one is made of per tick part of the entry price, per part
+of the ATR at entry, and in itself (scale.py has the arithmetic).
 """
 
 from __future__ import annotations

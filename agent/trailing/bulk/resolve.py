@@ -263,14 +263,14 @@ def stop_level(rules, move, atr):
     if form == STEPPED:
         away = rules[R_STOP_DISTANCE] + best - rules[R_MOVE] * (best // rules[R_STEP])
     elif form == ATR_MULTIPLE:
-        away, over = rules[R_MULTIPLE] * atr * units, rules[R_MULTIPLE_OVER]
+        away, over = rules[R_MULTIPLE] * atr, rules[R_MULTIPLE_OVER]
     else:
         over = rules[R_GAIN_OVER]
         away = (rules[R_STOP_DISTANCE] + best) * over - rules[R_GAIN] * best
         if form == LINEAR_WITH_FLOOR:
             least, least_over = rules[R_MIN_DISTANCE], numba.int64(1)
             if rules[R_MULTIPLE] != 0:
-                least, least_over = rules[R_MULTIPLE] * atr * units, rules[R_MULTIPLE_OVER]
+                least, least_over = rules[R_MULTIPLE] * atr, rules[R_MULTIPLE_OVER]
             if away * least_over < least * over:
                 away, over = least, least_over
     if rules[R_FLOOR] != 0:

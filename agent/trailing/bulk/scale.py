@@ -154,7 +154,8 @@ def _ratios(policy: Policy, vector: list[int]) -> None:
     multiple = policy.multiple or Fraction(0)
     if nearest is not None and nearest.needs_atr:
         multiple = nearest.amount
-    multiple /= ATR_PARTS
+    # from parts of an ATR straight to units, in lowest terms: the smallest products
+    multiple *= Fraction(vector[at.P_UNITS], ATR_PARTS)
     floor, cap = policy.volatility or (Fraction(0), Fraction(0))
     for place, ratio in (
         (at.P_GAIN, share), (at.P_MULTIPLE, multiple), (at.P_FLOOR, floor), (at.P_CAP, cap),
@@ -175,7 +176,7 @@ def _largest(vector: list[int], within: Range) -> int:
     gain, over = vector[at.P_GAIN], vector[at.P_GAIN_OVER]
     if vector[at.P_CONTINUOUS]:
         gain, over = farthest, farthest
-    by_atr, by_atr_over = vector[at.P_MULTIPLE] * within.atr * units, vector[at.P_MULTIPLE_OVER]
+    by_atr, by_atr_over = vector[at.P_MULTIPLE] * within.atr, vector[at.P_MULTIPLE_OVER]
     away = max(2 * farthest * max(over, gain), by_atr)
     over = max(over, by_atr_over)
     compared = max(2 * farthest * max(over, gain) * by_atr_over, by_atr * over)

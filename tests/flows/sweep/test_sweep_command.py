@@ -193,6 +193,13 @@ def test_entries_that_fit_no_policy_are_told_as_no_trade(market: Path, tmp_path:
     assert told["symbols_without_trades"] == ["NSE:AAA"]
 
 
+def test_what_a_worker_refuses_is_told_by_its_name(market: Path, tmp_path: Path) -> None:
+    run = sweep(*over(market, tmp_path / "home", "--notional", "999999999999"))
+    assert run.returncode == 2
+    assert "NSE:AAA: --notional" in run.stderr
+    assert "at most Rs 100,000,000 a trade" in run.stderr
+
+
 def test_a_simulated_path_says_so_on_every_output(market: Path, tmp_path: Path) -> None:
     home = Home.open(tmp_path / "home")
     with CandleStore(home).writing("drawn") as writer:

@@ -66,3 +66,9 @@ def test_a_range_that_grows_is_refused_at_last_not_wrapped() -> None:
     assert vector(text)
     with pytest.raises(SettingRefused):
         vector(text, Range(entry=10**9, move=10**9, atr=10**12))
+
+
+def test_a_dear_share_on_a_fine_grid_fits_with_the_volatility_guard() -> None:
+    text = 'mode = "atr"\nstop = "3atr"\nmultiple = 2.5\n[volatility]\nfloor = 0.35\ncap = 2.15\n'
+    within = Range(entry=15_000_000, move=1_500_000, atr=100_000_000)  # Rs 150,000, paise
+    assert vector_of(Policy.parse(text), Decimal("0.01"), 1, within)
