@@ -18,6 +18,7 @@ from agent.market.instruments import Instrument, Side
 from agent.portfolio.lots import Paise, Position, plain
 from agent.risk.settings import MoneySettings
 
+ROUNDING_PAISE: Final = 6  # of the twelve components of two orders: half a paisa each at most
 UNBOUNDED: Final = 10**12  # more shares than any company has: "this rule does not bind"
 
 
@@ -129,9 +130,9 @@ def quantity_at_risk(proposal: Proposal, budget: int) -> int:
     """
     lot = proposal.instrument.lot_size
     rates = rates_for(proposal.product, proposal.instrument.segment, proposal.on)
-    quantity = _solve(proposal, rates, budget) // lot * lot
+    quantity = _solve(proposal, rates, budget + ROUNDING_PAISE) // lot * lot
     while quantity > 0 and trade_risk(proposal, quantity) > budget:
-        quantity -= lot  # the rounding of twelve components: at most six paise, a lot or so
+        quantity -= lot
     return quantity
 
 

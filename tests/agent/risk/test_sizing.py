@@ -135,7 +135,7 @@ def test_contracts_are_sized_in_whole_lots(side: Side) -> None:
 #  where the roundings of the parts add up to a paisa too much: one share fewer, or none
 @pytest.mark.parametrize(
     ("entry", "stop", "budget", "solved", "shares"),
-    [(14_395, 14_423, 108_28, 50, 49), (19_721, 19_769, 3_45, 1, 0)],
+    [(14_395, 14_423, 108_28, 50, 49), (19_721, 19_769, 3_45, 1, 0)],  # solved without the slack
 )
 def test_a_lot_is_given_back_where_rounding_takes_it(
     entry: int, stop: int, budget: int, solved: int, shares: int
@@ -189,8 +189,7 @@ def test_the_size_is_the_largest_that_fits(
     assert quantity >= 0
     if quantity:
         assert trade_risk(wish, quantity) <= budget
-    # the roundings of twelve components are at most half a paisa each: six paise a trade
-    assert trade_risk(wish, quantity + lot) > budget - 6
+    assert trade_risk(wish, quantity + lot) > budget
 
 
 @given(
