@@ -61,10 +61,18 @@ class Trader(threading.Thread):
             return  # refused: 429, final already
 
 
+def a_gtt(kite: KiteConnect, trigger: float) -> int:
+    order = {"transaction_type": "BUY", "quantity": 1, "order_type": "LIMIT", "product": "CNC",
+             "price": trigger}  # fmt: skip
+    placed = kite.place_gtt("single", "A", "NSE", [trigger], 100.0, [order])
+    return int(placed["trigger_id"])
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_acknowledged_is_there(seed: int, minutes: Path, tmp_path: Path) -> None:
     arguments = ("--candles", str(minutes), "--speed", "20")
     running = start(tmp_path, *arguments)
+    gtts = [a_gtt(running.kite(), 90.0 + n) for n in range(3)]
     traders = [Trader(running, n) for n in range(3)]
     for one in traders:
         one.start()
@@ -87,8 +95,10 @@ def test_what_was_acknowledged_is_there(seed: int, minutes: Path, tmp_path: Path
         trades = {row["trade_id"]: row for row in kite.trades()}
         net = {row["tradingsymbol"]: row["quantity"] for row in kite.positions()["net"]}
         audit = again.get("audit")
+        standing = {row["id"]: row["condition"]["trigger_values"] for row in kite.get_gtts()}
     finally:
         again.kill()
+    assert standing == {number: [90.0 + n] for n, number in enumerate(gtts)}
     for one in traders:
         for tag, order_id in one.placed.items():
             assert rows[order_id]["tag"] == tag
