@@ -91,7 +91,8 @@ def test_a_thousand_requests_split_as_the_plan_says_and_are_all_logged(service: 
 
     records = until(all_logged)
     assert Counter(r["variant"] == "shadow" for r in records) == {True: 2_000, False: 1_000}
-    assert {r["worker"] for r in records} == {1, 2}, "both workers answered"
+    # which worker takes a connection is the kernel's choice: ask on new ones until both did
+    until(lambda: ask(service, keys[:8]) and {r.get("worker") for r in service.records()} >= {1, 2})
     by_request: dict[str, set[int]] = {}
     for record in records:
         by_request.setdefault(record["request_id"], set()).add(record["version"])
