@@ -40,6 +40,7 @@ class Evidence(StrEnum):
     NOT_SENT = "not sent"  # the call never left
     LOST = "lost"  # the call's answer was lost
     GIVEN_UP = "given up"  # looked up by its tag for long enough
+    LEFT_BEHIND = "left behind"  # of an earlier day, and not in the book of this one
     SEEN_PENDING = "seen pending"
     SEEN_RESTING = "seen resting"
     SEEN_OPEN = "seen open"
@@ -69,6 +70,7 @@ _FINAL_ROWS: Final = {
     _E.SEEN_CANCELLED: _S.CANCELLED,
     _E.SEEN_REJECTED: _S.REJECTED,
 }
+_UNSEEN: Final = {_S.SENT, _S.UNKNOWN, _S.ACCEPTED}
 
 
 def _all(state: OrderState, to: dict[Evidence, OrderState]) -> Table:
@@ -126,6 +128,10 @@ NEXT: Final[Table] = {
     (_S.REJECTED, _E.SEEN_PENDING): _S.PENDING,
     (_S.REJECTED, _E.SEEN_RESTING): _S.RESTING,
     (_S.REJECTED, _E.SEEN_OPEN): _S.OPEN,
+    # orders are for the day: what the next day's book does not show is over, whatever became of it
+    **{(state, _E.LEFT_BEHIND): _S.ABSENT for state in _UNSEEN},
+    **{(state, _E.LEFT_BEHIND): _S.CANCELLED for state in set(_S) - _UNSEEN - FINAL},
+    **{(state, _E.LEFT_BEHIND): state for state in FINAL},
 }
 
 

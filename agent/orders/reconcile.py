@@ -4,7 +4,8 @@ Rule 1: the order book is read before the positions, both after the answer in qu
 that failed means "unknown", never "flat".
 Rule 2: a difference that fills do not explain is acted on when a second reading, a second later,
 still shows it: orders and positions disagree for moments.
-Rule 3: positions nobody here opened are reported and left alone, unless orders of today with our
+Rule 3: orders are for the day. One of an earlier day that the book does not show is over.
+Rule 4: positions nobody here opened are reported and left alone, unless orders of today with our
 own tags explain them (the journal was lost): those are adopted and protected.
 At start, and after every reconnect and unknown answer, nothing is opened before this has run.
 """
@@ -19,10 +20,11 @@ from agent.core.trade import Pin, Trade
 from agent.core.turn import Turn
 from agent.core.values import HeldRow, Mode, OrderRow, Reason, Role
 from agent.market.instruments import Side
+from agent.market.sessions import from_epoch_ms
 from agent.orders.exits import close, with_leg
 from agent.orders.fills import adopt_leg, closed_elsewhere, legs_of, take_row
-from agent.orders.leg import missed
-from agent.orders.lifecycle import OrderState
+from agent.orders.leg import missed, moved
+from agent.orders.lifecycle import Evidence, OrderState
 from agent.orders.tags import parse_tag
 
 CONFIRM_READS = 2
@@ -44,10 +46,17 @@ def on_book(turn: Turn, read: BookRead) -> None:
 def _mark_missing(turn: Turn, read: BookRead) -> None:
     tags = {row.tag for row in read.orders}
     ids = {row.order_id for row in read.orders}
+    today = from_epoch_ms(turn.at_ms).date()
     for trade in turn.desk.open_trades:
         for leg in legs_of(trade):
-            asked_after = read.call > leg.sent_call and leg.flight is None
-            if leg.state in UNSEEN and asked_after and not (leg.tag in tags or leg.order_id in ids):
+            if leg.tag in tags or leg.order_id in ids:
+                continue
+            if not leg.final and from_epoch_ms(leg.sent_ms).date() < today:
+                over = moved(leg, Evidence.LEFT_BEHIND, call=turn.desk.calls, at_ms=turn.at_ms)
+                words = f"{leg.role.value} {leg.tag} was {leg.state.value}: a day's order of before"
+                turn.note("left behind", trade.key, words, trade.number)
+                turn.put(with_leg(turn.desk.trades[trade.number], over))
+            elif leg.state in UNSEEN and leg.flight is None and read.call > leg.sent_call:
                 turn.put(with_leg(turn.desk.trades[trade.number], missed(leg)))
 
 

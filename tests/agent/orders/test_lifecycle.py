@@ -52,6 +52,8 @@ LIVES = [
     ("cancel refused", [E.ANSWERED, E.SEEN_OPEN, E.CANCEL_SENT, E.CANCEL_FAILED], S.OPEN),
     ("fill after cancelled", [E.ANSWERED, E.SEEN_CANCELLED, E.SEEN_FILLED], S.FILLED),
     ("stale after filled", [E.ANSWERED, E.SEEN_FILLED, E.SEEN_OPEN, E.SEEN_CANCELLED], S.FILLED),
+    ("yesterday's stop", [E.ANSWERED, E.SEEN_RESTING, E.LEFT_BEHIND], S.CANCELLED),
+    ("yesterday's, never seen", [E.ANSWERED, E.LEFT_BEHIND], S.ABSENT),
     ("refused, yet alive", [E.REFUSED, E.SEEN_OPEN], S.OPEN),
 ]  # fmt: skip
 

@@ -6,20 +6,24 @@ Prices are ticks of 0.05 (2000 = 100.00); the policy is stop 1 %, target 2 %, ha
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from agent.core import commands as cmd
 from agent.core import events as ev
+from agent.core.restore import Kept, restored
 from agent.core.rules import EntryRules, SignalRules
 from agent.core.values import Fault, Mode, Reason, Role, Terms
 from agent.market.instruments import Side
+from agent.market.sessions import Calendar
 from agent.orders.lifecycle import OrderState
-from tests.agent.orders.bench import KEY, POLICY, Bench, writes
+from tests.agent.orders.bench import INSTRUMENT, KEY, POLICY, Bench, writes
 from tests.agent.orders.world import rules
-from tests.agent.paper.lab import at
+from tests.agent.paper.lab import DAY, at
 
+DAY_MS = 86_400_000
 BOTH = pytest.mark.parametrize(("side", "sign"), [("BUY", 1), ("SELL", -1)])
 
 
@@ -616,3 +620,58 @@ def test_t30_a_dead_token_stops_entries_and_a_reading_lifts_it() -> None:
         held=300,
     )
     assert bench.desk.mode is Mode.NORMAL
+
+
+def _next_morning(bench: Bench) -> None:
+    """Let the process die with a trade open and start on the next day."""
+    bench.desk = restored(bench.desk.rules, Kept(trades=(bench.trade,), calls=90))
+    bench.now += DAY_MS
+    bench.out.clear()
+    bench.take(ev.Started(bench.now))
+    tomorrow = DAY + timedelta(days=1)
+    session = Calendar.of_days([tomorrow]).session(tomorrow)
+    assert session is not None
+    opening = bench.last(cmd.OpenDay).call
+    bench.take(ev.DayOpened(bench.now, opening, session, {KEY: INSTRUMENT}))
+
+
+@BOTH
+def test_a_position_gone_overnight_leaves_no_trade_behind(side: str, sign: int) -> None:
+    del sign
+    bench = Bench()
+    bench.opened(side)
+    _next_morning(bench)
+    bench.book(held=0)
+    bench.later(1_000)
+    bench.book(held=0)
+    assert bench.trade.open == 0
+    assert bench.trade.done
+    assert bench.exit.state is OrderState.CANCELLED
+    assert not writes(bench.out)
+
+
+@BOTH
+def test_a_position_still_there_in_the_morning_gets_a_new_stop(side: str, sign: int) -> None:
+    bench = Bench()
+    bench.opened(side)
+    old = bench.exit
+    _next_morning(bench)
+    bench.book(held=sign * 300)
+    assert not writes(bench.out), "only a second reading says that nothing else closes it"
+    bench.later(1_000)
+    bench.book(held=sign * 300)
+    (place,) = writes(bench.out)
+    assert isinstance(place, cmd.Place)
+    assert bench.exit.tag != old.tag
+    assert place.terms.quantity == 300
+    assert place.terms.trigger_ticks is not None
+    assert old.terms.trigger_ticks is not None
+    assert sign * place.terms.trigger_ticks >= sign * old.terms.trigger_ticks
+
+
+def test_an_order_of_today_that_a_book_does_not_show_is_not_taken_for_over() -> None:
+    bench = Bench()
+    bench.opened()
+    bench.take(ev.TimerFired(bench.now, "recheck"))
+    bench.book(held=300)
+    assert bench.exit.state is OrderState.RESTING

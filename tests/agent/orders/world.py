@@ -32,11 +32,11 @@ from agent.core.values import Band, Fault
 from agent.market.candles import interval_ms
 from agent.market.sessions import Calendar, epoch_ms, from_epoch_ms
 from agent.paper.board import Board
+from agent.paper.books import position_row
 from agent.paper.exchange import Exchange
 from agent.paper.market import Market
 from agent.paper.records import row_of
 from agent.paper.refusals import RequestRefused
-from agent.paper.books import position_row
 from agent.paper.source import CandleSet, Columns
 from agent.risk.settings import CapitalSettings, MoneySettings, RiskSettings, SizingSettings
 from agent.shell.rows import held_row, order_row
