@@ -273,7 +273,9 @@ def main(arguments: Sequence[str]) -> int:
     swarm = Swarm(files, verbose="--show" in arguments, quick="--quick" in arguments)
     paths = [a for a in arguments if a.startswith("tests/")] or TESTS
     tests = [f"--ignore={ROOT / LONG}", *(str(ROOT / path) for path in paths)]
-    status = pytest.main(["-q", "-s", "-p", "no:cacheprovider", *tests], plugins=[swarm])
+    status = pytest.main(
+        ["-q", "-s", "--disable-warnings", "-p", "no:cacheprovider", *tests], plugins=[swarm]
+    )
     if status:
         return int(status)
     why, bad = explained(), 0
