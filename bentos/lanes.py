@@ -1,8 +1,8 @@
 """Whose turn is it: a bounded line per model, served in turn by the event loop.
 
 Requests that arrive together all stand in their model's line before the first is computed, so a
-burst is seen at its full length, and what is past the bound is refused at once. Lines are served
-round robin: a flood on one model costs another model's request one computation, not the flood.
+burst is seen at its full length, and what is past the bound is refused at once. Every line is
+served once a round: a flood on one model costs another's request one computation, not the flood.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Lanes:
         self._waiting_max = waiting_max
         self._waiting_s_max = waiting_s_max
         self._lines: dict[str, _Line] = {}
-        self._order: deque[str] = deque()
+        self._order: list[str] = []
         self._pumping = False
 
     def shed(self, model: str) -> int:
@@ -77,21 +77,24 @@ class Lanes:
         await mine
 
     def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give one turn; the next after the loop has looked at its sockets again."""
-        for _ in range(len(self._order)):
-            model = self._order[0]
-            self._order.rotate(-1)
-            line = self._lines[model]
-            while line.waiting:
-                theirs, since = line.waiting.popleft()
-                if theirs.done():  # the client went away
-                    continue
-                if time.monotonic() - since > self._waiting_s_max:
-                    line.shed += 1
-                    late = f"a turn took longer than {self._waiting_s_max:g} s"
-                    theirs.set_exception(Problem("overloaded", late))
-                    continue
-                theirs.set_result(None)
-                loop.call_soon(self._pump, loop)
-                return
-        self._pumping = False
+        """Give each model one turn; the next after the loop has looked at its sockets again."""
+        given = [self._give(self._lines[model]) for model in self._order]
+        if any(given):
+            loop.call_soon(self._pump, loop)
+        else:
+            self._pumping = False
+
+    def _give(self, line: _Line) -> bool:
+        """Give a line's next turn; return whether anybody waited for it."""
+        while line.waiting:
+            theirs, since = line.waiting.popleft()
+            if theirs.done():  # the client went away
+                continue
+            if time.monotonic() - since > self._waiting_s_max:
+                line.shed += 1
+                late = f"a turn took longer than {self._waiting_s_max:g} s"
+                theirs.set_exception(Problem("overloaded", late))
+                continue
+            theirs.set_result(None)
+            return True
+        return False
