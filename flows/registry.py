@@ -164,7 +164,8 @@ class Registry:
         raise SettingRefused(
             f"version of model {name}",
             given=version,
-            allowed=", ".join(str(v.version) for v in versions) or "a version (none is registered yet)",
+            allowed=", ".join(str(v.version) for v in versions)
+            or "a version (none is registered yet)",
             fix="choose one of those" if versions else f"train it: ratchet train --model {name}",
         )
 

@@ -15,6 +15,7 @@ from agent.console import emit, tell
 from agent.errors import SettingRefused
 from agent.home import DEFAULT_HOME
 from agent.program import date_option
+from flows.commands.typed import only_dataset, text_of
 
 PATHS = ("pessimistic", "colour", "drawn")
 LINES = 20  # of progress, where stderr is no terminal
@@ -82,11 +83,11 @@ def backtest(  # noqa: PLR0913, PLR0917  (one parameter an option)
     if path not in PATHS:
         raise SettingRefused("--path", given=path, allowed=", ".join(PATHS), fix="choose one")
     asked = Asked(
-        dataset or _only_dataset(opened),
+        dataset or only_dataset(opened),
         model or "",
         version,
-        None if signals is None else (_text(signals, "--signals"), str(signals)),
-        "" if policy is None else _text(policy, "--policy"),
+        None if signals is None else (text_of(signals, "--signals"), str(signals)),
+        "" if policy is None else text_of(policy, "--policy"),
         tuple(s.strip() for text in symbols or () for s in text.split(",") if s.strip()),
         date_option("--first", first),
         date_option("--last", last),
@@ -97,32 +98,6 @@ def backtest(  # noqa: PLR0913, PLR0917  (one parameter an option)
     with _progress() as progress:
         document = run(opened, asked, tell, progress)
     emit(document, as_json=as_json, human=lambda: _draw(document))
-
-
-def _only_dataset(home: Any) -> str:
-    from flows.data.store import CandleStore
-
-    there = CandleStore(home).datasets()
-    if len(there) == 1:
-        return there[0]
-    raise SettingRefused(
-        "--dataset",
-        given="none" if not there else f"{len(there)} datasets: {', '.join(there)}",
-        allowed="one dataset in the store",
-        fix="name one" if there else "ingest one first: ratchet ingest --source sample",
-    )
-
-
-def _text(path: Path, option: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingRefused(
-            option,
-            given=f"{path}: {getattr(fault, 'strerror', None) or fault}",
-            allowed="a readable file",
-            fix="check the path",
-        ) from fault
 
 
 @contextmanager

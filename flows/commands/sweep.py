@@ -16,6 +16,7 @@ import typer
 from agent.console import emit, tell
 from agent.errors import SettingRefused
 from agent.home import DEFAULT_HOME
+from flows.commands.typed import text_of
 
 if TYPE_CHECKING:
     from flows.home import Home
@@ -112,7 +113,7 @@ def _swept(home: Home, asked: Asked, rules: Rules, grid: Path, show: _Show) -> d
     from flows.sweep import picture, results, run, source
     from flows.sweep.grid import read_grid
 
-    policies = read_grid(_text(grid, "--grid"), source=str(grid))
+    policies = read_grid(text_of(grid, "--grid"), source=str(grid))
     if show.keys:
         picture.axes_of({"axes": [{"key": a.key, "values": a.values} for a in policies.axes]},
                         show.keys)  # fmt: skip
@@ -172,7 +173,7 @@ def _rules(
     entries = EntryRules(every, SIDES[side], *times)
     for name in ("entry_from", "entry_until", "square_off"):
         minutes(entries, name)
-    read = None if signals is None else read_signals(_text(signals, "--signals"), str(signals))
+    read = None if signals is None else read_signals(text_of(signals, "--signals"), str(signals))
     return Rules(entries, Terms(notional, slippage_bps), read)
 
 
@@ -188,18 +189,6 @@ def _tick(text: str | None) -> Decimal | None:
             "--tick-size", given=text, allowed="rupees above 0, like 0.05", fix="mend it"
         )
     return value
-
-
-def _text(path: Path, option: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingRefused(
-            option,
-            given=f"{path}: {getattr(fault, 'strerror', None) or fault}",
-            allowed="a readable file",
-            fix="check the path",
-        ) from fault
 
 
 def _announced(found: Any, policies: Any) -> Iterator[str]:

@@ -11,9 +11,9 @@ from agent.console import emit, tell
 from agent.errors import Refused, SettingRefused
 from agent.home import DEFAULT_HOME
 from agent.program import date_option
+from flows.commands.typed import only_dataset, text_of
 
 if TYPE_CHECKING:
-    from flows.home import Home
     from flows.model import Recipe
 
 
@@ -67,14 +67,14 @@ def train(  # noqa: PLR0913, PLR0917  (one parameter an option)
     from flows.training import TrainSettings, train_model
     from flows.validation.walk import Entries
 
-    chosen = dataset or _only_dataset(opened)
+    chosen = dataset or only_dataset(opened)
     named = tuple(s.strip() for text in symbols or () for s in text.split(",") if s.strip())
     settings = TrainSettings(
         dataset=chosen,
         model=model or chosen,
         policy=None
         if policy is None
-        else Policy.parse(_text(policy, "--policy"), source=str(policy)),
+        else Policy.parse(text_of(policy, "--policy"), source=str(policy)),
         recipe=_recipe(params, preset),
         entries=Entries.parse(entries),
         symbols=named or None,
@@ -92,20 +92,6 @@ def train(  # noqa: PLR0913, PLR0917  (one parameter an option)
     emit(document, as_json=as_json, human=lambda: _draw(document))
 
 
-def _only_dataset(home: Home) -> str:
-    from flows.data.store import CandleStore
-
-    there = CandleStore(home).datasets()
-    if len(there) == 1:
-        return there[0]
-    raise SettingRefused(
-        "--dataset",
-        given="none" if not there else f"{len(there)} datasets: {', '.join(there)}",
-        allowed="one dataset in the store",
-        fix="name one" if there else "ingest one first: ratchet ingest --source sample",
-    )
-
-
 def _recipe(params: Path | None, preset: str | None) -> Recipe:
     from flows import model
 
@@ -114,20 +100,8 @@ def _recipe(params: Path | None, preset: str | None) -> Recipe:
             "--params, --preset", given="both", allowed="one of them", fix="leave one out"
         )
     if params is not None:
-        return model.parse_recipe(_text(params, "--params"), source=str(params))
+        return model.parse_recipe(text_of(params, "--params"), source=str(params))
     return model.preset(preset or "champion")
-
-
-def _text(path: Path, option: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingRefused(
-            option,
-            given=f"{path}: {getattr(fault, 'strerror', None) or fault}",
-            allowed="a readable TOML file",
-            fix="check the path",
-        ) from fault
 
 
 def _draw(document: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 
 from agent.errors import SettingRefused
-from flows.data.store import CandleStore
 from flows.home import Home, process_environment, tracking_uri
 from flows.settings import Settings
 from flows.stack.part import Part
@@ -189,6 +188,8 @@ def _candles(home: Home, given: Settings) -> tuple[str, ...]:
     """Return what the paper exchange replays: what the model knows, if we can tell what that is."""
     chosen = given.stack.paper_candles
     if chosen is None:
+        from flows.data.store import CandleStore  # needs numpy; ports are told without it
+
         store = CandleStore(home)
         stored, own = store.datasets(), given.pipeline.dataset
         if own not in stored and len(stored) != 1:
