@@ -16,15 +16,13 @@ from agent.trailing.plan import Plan, rules_at
 from agent.trailing.policy import Whipsaw
 from agent.trailing.ratchet import (
     EXIT,
-    Gauge,
     Ticks,
     TrailState,
-    gauge_of,
-    learn_atr,
     open_position,
     step,
     stop_after,
     target_after,
+    with_atr,
 )
 from agent.trailing.rules import ATR_MULTIPLE, Rules
 
@@ -218,7 +216,7 @@ def examine(plan: Plan, walk: Walk, bar: Bar) -> Candle:
             possible += (Possible(index, "target", target, high),)
             certain = certain or high >= sign * (target_then or 0)
     after = replace(state, stop=stop_then, target=target_then, move=move, settled=settled)
-    survived = Walk(_closed(plan, after, bar.atr), upper, index + 1)
+    survived = Walk(with_atr(plan, after, bar.atr), upper, index + 1)
     return Candle(
         possible, certain, bool(possible) and not (certain and len(possible) == 1), survived
     )
@@ -248,17 +246,6 @@ def _moves_between(rules: Rules, start: Ticks, end: Ticks) -> Iterator[Ticks]:
     while (between := tick * rules.units - rules.entry) < end:
         yield between
         tick += 1
-
-
-def _closed(plan: Plan, state: TrailState, atr: Ticks | None) -> TrailState:
-    """Return the state once the candle has closed and its ATR is known."""
-    gauge: Gauge | None = state.gauge
-    if atr is None or atr <= 0 or (gauge is not None and gauge.atr == atr):
-        return state
-    rules, move = state.rules, state.move
-    if rules.atr is None:
-        rules, move = learn_atr(plan, rules, move, atr)
-    return replace(state, rules=rules, move=move, gauge=gauge_of(rules, atr), settled=False)
 
 
 class Choice:

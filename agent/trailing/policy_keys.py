@@ -180,7 +180,7 @@ def volatility_of(table: Table) -> tuple[Fraction, Fraction] | None:
     inner.only(("floor", "cap"))
     inner.require(("floor", "cap"), "a number: floor and cap are required together")
     floor = inner.number("floor", low=0, open_low=True)
-    cap = inner.number("cap", low=0, open_low=True)
+    cap = inner.number("cap", low=0)  # 0 is below every floor: refused with both numbers
     if floor > cap:
         raise SettingRefused(
             inner.subject("floor"),

@@ -359,6 +359,16 @@ def settle_by_quote(
     return step(plan, state, price, ts_ms=ts_ms)
 
 
+def with_atr(plan: Plan, state: TrailState, atr: Ticks | None) -> TrailState:
+    """Return the state once an ATR is known that came without a step: the next one uses it."""
+    if atr is None or atr <= 0 or not is_news(state.gauge, atr):
+        return state
+    rules, move = state.rules, state.move
+    if rules.atr is None:
+        rules, move = learn_atr(plan, rules, move, atr)
+    return replace(state, rules=rules, move=move, gauge=gauge_of(rules, atr), settled=False)
+
+
 def learn_atr(plan: Plan, rules: Rules, move: Ticks, atr: Ticks) -> tuple[Rules, Ticks]:
     """Return the rules once the ATR at entry is known, and the move in their finer unit."""
     known = rules_at(plan, Fraction(atr), units_of=rules.units)

@@ -19,12 +19,14 @@ from agent.trailing.plan import Plan
 from agent.trailing.planner import SEND, answered, budget_for, decide, place
 from agent.trailing.ratchet import (
     EXIT,
+    IGNORED,
     TRAIL,
     Move,
     Ticks,
     TrailState,
     open_position,
     step,
+    with_atr,
 )
 from agent.trailing.rows import IST, TickRow
 from agent.trailing.rules import keeps_pace
@@ -110,7 +112,6 @@ class TickReplay:
     ) -> None:
         self._watch = watch
         self._rows, self._bars, self._rejected = rows, bars, 0
-        self._atr: Ticks | None = None
         first = next(rows, None)
         if first is None:
             raise no_rows(source)
@@ -169,12 +170,12 @@ class TickReplay:
             return None
         if self._trial is not None:
             self._trial.before(row.ts_ms)
-        # Last known of the accepted rows: a suspect runs no step, but its bar has closed.
         known = row.atr if self._bars is None else self._bars.add(row.ts_ms, row.price)
-        self._atr = known or self._atr
         self._state, result = step(
-            self.plan, before, row.price, self._atr, ts_ms=row.ts_ms, volume=row.volume
+            self.plan, before, row.price, known, ts_ms=row.ts_ms, volume=row.volume
         )
+        if result.event == IGNORED:  # a suspect runs no step, but it was accepted
+            self._state = with_atr(self.plan, self._state, known)
         if self._watch is not None:
             self._watch(row.ts_ms, row.price, row.price, self._state)
         price, best = row.price * self._tick, self._state.best * self._tick

@@ -22,6 +22,7 @@ IST = timezone(timedelta(hours=5, minutes=30), "Asia/Kolkata")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH_MS = re.compile(r"[+-]?\d{1,18}(\.\d{1,9})?")
+_MS_MIN, _MS_MAX = -62_000_000_000_000, 253_400_000_000_000  # the years 5 to 9999
 _PLAIN = re.compile(r"(\d{1,15})(?:\.(\d{1,15}))?")
 _EXPONENT_MAX = 300
 _DECIMAL_PLACES_MAX = 400
@@ -166,6 +167,8 @@ def epoch_ms(text: str) -> Ticks:
     text = text.strip()
     if _EPOCH_MS.fullmatch(text):
         exact = Fraction(text)
+        if not _MS_MIN <= exact <= _MS_MAX:
+            raise ValueError(f"ts {text!r}, which is no day of a calendar")
         return exact.numerator if exact.denominator == 1 else exact
     try:
         moment = datetime.fromisoformat(text)
@@ -174,6 +177,8 @@ def epoch_ms(text: str) -> Ticks:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=IST)
     micros = (moment - _EPOCH) // _MICROSECOND
+    if not _MS_MIN * 1000 <= micros <= _MS_MAX * 1000:
+        raise ValueError(f"ts {text!r}, which is no day of a calendar")
     return micros // 1000 if micros % 1000 == 0 else Fraction(micros, 1000)
 
 

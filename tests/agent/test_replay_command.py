@@ -114,6 +114,10 @@ UNREADABLE = [
     ("ts,price\n1000,1e999999999\n", "rows.csv line 2"),
     ("ts,price\n1000,10\n\udcff\udcfe,10\n", "rows.csv line 3"),
     ('ts,price\n1000,"10\n', "rows.csv line"),
+    ("ts,price\n999999999999999999,10\n", "rows.csv line 2: found ts '999999999999999999'"),
+    ("ts,price\n-999999999999999,10\n", "rows.csv line 2: found ts '-999999999999999'"),
+    ("ts,price\n1000,10\n0001-01-01T00:00:00,10\n", "rows.csv line 3: found ts '0001-01-01"),
+    ("ts,price\n9999-12-31T23:59:59-12:00,10\n", "rows.csv line 2: found ts '9999-12-31"),
 ]
 
 
@@ -187,6 +191,25 @@ def test_atr_from_bars_is_known_with_the_first_tick_of_a_later_bar(replay) -> No
     result = lines(replay(policy, rows, "--atr-period", "1"))
     assert [line["event"] for line in result] == ["open", "trail", "end"]
     assert result[1]["stop"] == Decimal("10.00")
+
+
+#  id, columns, rows, stop after the last: the ATR at entry is 0.30, so max_distance is 0.60
+UNRUN_ATR = [
+    ("a suspect's", "", ["10,", "12,0.30", "12,0.20"], "11.40"),
+    ("a repeated row's", ",volume", ["10,,5", "10,0.30,5", "10.5,0.20,6"], "9.90"),
+    ("a rejected row's does not count", "", ["10,", "nan,0.70", "10.5,0.30"], "9.90"),
+]
+
+
+@pytest.mark.parametrize("row", UNRUN_ATR, ids=[row[0] for row in UNRUN_ATR])
+def test_the_atr_at_entry_is_the_first_of_an_accepted_row(replay, row: tuple) -> None:
+    _, column, cells, stop = row
+    policy = P.replace("0.5", "0") + 'max_distance = "2atr"\n[whipsaw]\noutlier = "0.6"\n'
+    stamps = (1000, 1000, 2000) if column else (1000, 2000, 3000)
+    body = "".join(f"{ts},{cell}\n" for ts, cell in zip(stamps, cells, strict=True))
+    result = lines(replay(policy, f"ts,price,atr{column}\n{body}"))
+    (trail,) = (line for line in result if line["event"] == "trail")
+    assert trail["stop"] == Decimal(stop)
 
 
 def test_candles_print_a_member_and_the_band(replay) -> None:

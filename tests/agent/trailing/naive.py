@@ -185,11 +185,13 @@ class Naive:
         whip = self.p.get("whipsaw", {})
         trade = self.last is None or volume is None or (ts, volume) != self.last[:2]
         if not trade and price == self.last[2]:
+            self.learn(atr)
             return None
         self.last = (ts, volume, price)
         if "outlier" in whip:
             far = Dist.of(whip["outlier"]).size(self.entry, self.atr)
             if far is not None and not self.is_believed(price, ts, trade, far):
+                self.learn(atr)
                 return None
         self.believed = price
         # 1. exit check against the levels in force before this tick

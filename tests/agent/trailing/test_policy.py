@@ -61,6 +61,7 @@ REFUSED = [
     (P + "[signal]\nextend_only_while_agrees = 1\n", "signal.extend_only_while_agrees", "true or"),
     ("mode = \n", "policy", "line 1"),
     (P + 'lock = "break-even"\n', "lock", "2atr"),
+    (P + "[volatility]\nfloor = 0.5\ncap = 0\n", "volatility.floor", "at most cap = 0"),
 ]
 
 
