@@ -2,8 +2,9 @@
 
 Rule 1: no decision is taken anywhere else, and this one takes no clock, no draw, no I/O.
 Rule 2: the state is frozen; the `Turn` lives within one call.
-Rule 3: a tick that is proven to change nothing (idle.py) is answered at once; all else goes the
-plain way, `decide_plainly`, which alone says what an event means.
+Rule 3: a tick that is proven to change nothing (idle.py) is answered at once, so is a reading that
+brings no news (quiet.py); all else goes the plain way, `decide_plainly`, which alone says what an
+event means.
 Order: what the event says is taken in; then everything that it touched is driven (drive.py) until
 nothing changes; then the modes that money and operator call for.
 """
@@ -28,6 +29,7 @@ from agent.core.decisions import on_model, on_model_failed
 from agent.core.entries import try_candidates
 from agent.core.idle import idle_after, lull_of
 from agent.core.levels import ensure_levels, hit_while_halted, mark, on_price
+from agent.core.quiet import QUIET, quiet_after
 from agent.core.restore import after_death
 from agent.core.state import Desk, Sight
 from agent.core.trade import Trade
@@ -58,6 +60,10 @@ def decide(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ...]]:
         after = idle_after(desk, event)
         if after is not None:
             return after, ()
+    elif type(event) in QUIET:
+        answer = quiet_after(desk, event)
+        if answer is not None:
+            return answer
     return decide_plainly(desk, event)
 
 

@@ -31,13 +31,14 @@ from agent.core.events import TickSeen
 from agent.core.levels import atr_ticks, tighter_risk
 from agent.core.state import AtrState, Desk, Guard, Sight, unwritten
 from agent.core.trade import Trade
-from agent.core.values import Mode, Quote
+from agent.core.values import Mode, OrderRow, Quote
 from agent.frozen import replace
 from agent.market.sessions import Session
 from agent.orders.lifecycle import OrderState
 from agent.portfolio.lots import Paise, Position
 from agent.portfolio.pnl import exit_cost, slots_of
 from agent.risk import book as money
+from agent.risk.margin import Margins
 from agent.trailing.ratchet import TrailState, guarded, is_news, stop_after, target_now
 from agent.trailing.rules import Rules
 
@@ -92,17 +93,29 @@ class Lull:
         )
 
 
-# The last tick of a key with a trade: its time, its price in ticks, what the key is worth at it.
+# The last tick of a key with a trade: its time, its price in ticks, what the key is worth at it,
+# when it came to us.
 # Idle ticks, newest first: a list that many desks share. Both are bare tuples: made at every tick.
-Seen = tuple[int, int, Paise]
+Seen = tuple[int, int, Paise, int]
 Log = tuple[TickSeen, "Log | None"]
+
+
+class Known:
+    """What quiet.py has worked out of a frame: the rows that it proved to be no news, who holds."""
+
+    __slots__ = ("held", "rows")
+
+    def __init__(self) -> None:
+        self.rows: tuple[OrderRow, ...] | None = None
+        self.held: Mapping[tuple[str, str], int] | None = None
 
 
 class Frame(NamedTuple):
     """What stays the same over a stretch of idle ticks.
 
     `desk` is the last one written down; `lulls` has every key with a trade, None where its ticks
-    are not idle; `floor` and `fall` are a lull's `room`.
+    are not idle; `floor` and `fall` are a lull's `room`; `whole` tells whether every trade stands
+    still, `known` is what readings found then (quiet.py).
     """
 
     desk: Desk
@@ -111,6 +124,21 @@ class Frame(NamedTuple):
     closes_ms: int
     floor: Paise
     fall: Paise
+    whole: bool
+    known: Known
+
+
+class Asked(NamedTuple):
+    """What quiet readings change: calls given out and open, books counted, figures that came.
+
+    `book_call` is 0 and `margins` None where no full book, no figures of the margin came.
+    """
+
+    calls: int
+    polls: int
+    asking: Mapping[int, str]
+    book_call: int
+    margins: Margins | None
 
 
 class Idle(NamedTuple):
@@ -123,6 +151,7 @@ class Idle(NamedTuple):
     net: Paise
     best: Paise
     seen: Mapping[str, Seen]
+    asked: Asked
 
     def written(self) -> Desk:
         """Return the desk as the plain way leaves it after these ticks."""
@@ -134,18 +163,29 @@ class Idle(NamedTuple):
         last = {tick.key: tick for tick in reversed(ticks)}
         sights = {**desk.sights, **{k: Sight(t.quote, t.at_ms) for k, t in last.items()}}
         trades, lulls, book = dict(desk.trades), dict(desk.lulls), desk.money
-        for key, tick in last.items():
+        asked = self.asked
+        for key in self.frame.lulls if asked.book_call else last:
             lull = self.frame.lulls.get(key)
             if lull is None or book is None:
                 continue
-            trade = _after(lull.trade, tick.quote)
+            trade = lull.trade
+            if key in last:
+                quote = last[key].quote
+                trade = _after(trade, quote)
+                # the marks come one by one here: only `self.best` has seen them as they came
+                marked = money.on_mark(book, key, trade.instrument.paise(quote.last))
+                book = replace(marked, best=self.best)
+            if asked.book_call > trade.book_call:
+                trade = replace(trade, book_call=asked.book_call)
             trades[trade.number], lulls[key] = trade, replace(lull, trade=trade)
-            # the marks come one by one here: only `self.best` has seen them as they came
-            marked = money.on_mark(book, key, trade.instrument.paise(tick.quote.last))
-            book = replace(marked, best=self.best)
+        if asked.margins is not None and book is not None:
+            book = money.on_margins(book, asked.margins)
         return replace(
             desk,
             now_ms=self.now_ms,
+            calls=asked.calls,
+            polls=asked.polls,
+            asking=asked.asking,
             sights=sights,
             trades=trades,
             money=book,
@@ -157,10 +197,10 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
     """Return the desk after a tick that is proven idle; None where it is not."""
     idle = desk.idle
     if idle is None:
-        idle = _begun(desk)
+        idle = begun(desk)
         if idle is None:
             return None
-    frame, now_ms, waiting, log, net, best, seen = idle
+    frame, now_ms, waiting, log, net, best, seen, asked = idle
     at_ms, key = event.at_ms, event.key
     if at_ms < now_ms or waiting >= IDLE_MAX:
         return None
@@ -170,7 +210,7 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
         if lull is None or event.cached or at_ms >= lull.until_ms:
             return None
         price, exchange_ms = quote.last, quote.exchange_ms
-        was_ms, was_price, was_worth = seen[key]
+        was_ms, was_price, was_worth, _ = seen[key]
         if not (
             lull.low <= price <= lull.high
             and was_ms <= exchange_ms
@@ -186,8 +226,8 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
             best = net
         if net <= frame.floor or best - net >= frame.fall:
             return None
-        seen = {**seen, key: (exchange_ms, price, worth)}
-    after = _made(Idle, (frame, at_ms, waiting + 1, (event, log), net, best, seen))
+        seen = {**seen, key: (exchange_ms, price, worth, at_ms)}
+    after = _made(Idle, (frame, at_ms, waiting + 1, (event, log), net, best, seen, asked))
     return unwritten(after, at_ms)
 
 
@@ -290,7 +330,7 @@ def _after(trade: Trade, quote: Quote) -> Trade:
     return replace(trade, levels=replace(levels, trail=replace(levels.trail, screen=screen)))
 
 
-def _begun(desk: Desk) -> Idle | None:
+def begun(desk: Desk) -> Idle | None:
     """Return where idle ticks of a written desk begin, if any can be."""
     if desk.candidates or (desk.mode >= Mode.FLATTEN and desk.operator is not Mode.HALT):
         return None
@@ -300,18 +340,22 @@ def _begun(desk: Desk) -> Idle | None:
             lull = desk.lulls.get(trade.key)
             same = lull is not None and lull.trade is trade and trade.key not in lulls
             lulls[trade.key] = lull if same and lull is not None and lull.holds(desk) else None
-    room, book, session = (
-        next((x.room for x in lulls.values() if x), None),
-        desk.money,
-        desk.session,
-    )
-    if room is not None and book is not None and session is not None and desk.polling:
-        net, best, (floor, fall) = book.portfolio.day_net, book.best, room
+    found = [lull for lull in lulls.values() if lull is not None]
+    asked = Asked(desk.calls, desk.polls, desk.asking, 0, None)
+    book, session = desk.money, desk.session
+    if found and book is not None and session is not None and desk.polling:
+        net, best, (floor, fall) = book.portfolio.day_net, book.best, found[0].room
         if floor < net <= best and best - net < fall and not _margin_acts(desk, book):
-            seen = {key: _seen(desk, lull) for key, lull in lulls.items() if lull is not None}
-            frame = Frame(desk, lulls, session.opens_ms, session.closes_ms, floor, fall)
-            return Idle(frame, desk.now_ms, 0, None, net, best, seen)
-    return Idle(Frame(desk, dict.fromkeys(lulls), 0, 0, 0, 0), desk.now_ms, 0, None, 0, 0, {})
+            seen = {lull.trade.key: _seen(desk, lull) for lull in found}
+            opens_ms, closes_ms, whole = (
+                session.opens_ms,
+                session.closes_ms,
+                len(found) == len(lulls),
+            )
+            frame = Frame(desk, lulls, opens_ms, closes_ms, floor, fall, whole, Known())
+            return Idle(frame, desk.now_ms, 0, None, net, best, seen, asked)
+    frame = Frame(desk, dict.fromkeys(lulls), 0, 0, 0, 0, whole=False, known=Known())
+    return Idle(frame, desk.now_ms, 0, None, 0, 0, {}, asked)
 
 
 def _room(desk: Desk) -> tuple[Paise, Paise]:
@@ -327,9 +371,13 @@ def _room(desk: Desk) -> tuple[Paise, Paise]:
 
 def _margin_acts(desk: Desk, book: money.Book) -> bool:
     """Tell whether the margin is short: its guard then looks at every price."""
-    margins, levels = book.margins, desk.rules.money.margin
-    short = margins is not None and margins.use_percent >= levels.warn_at
+    short = book.margins is not None and is_short(desk, book.margins)
     return short or any(name.startswith("margin") for name in desk.guards)
+
+
+def is_short(desk: Desk, margins: Margins) -> bool:
+    """Tell whether so much of the margin is in use that its guard says something."""
+    return margins.use_percent >= desk.rules.money.margin.warn_at
 
 
 def _seen(desk: Desk, lull: Lull) -> Seen:
@@ -343,7 +391,8 @@ def _seen(desk: Desk, lull: Lull) -> Seen:
         worth = lull.worths.get(believed)
     if worth is None:
         worth = _worth(desk, position)
-    return max(last_ms, 0 if sight is None else sight.quote.exchange_ms), believed, worth
+    seen_ms, at_ms = (0, 0) if sight is None else (sight.quote.exchange_ms, sight.at_ms)
+    return max(last_ms, seen_ms), believed, worth, at_ms
 
 
 def _worth_at(desk: Desk, lull: Lull, price: int) -> Paise:
