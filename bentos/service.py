@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -61,6 +62,7 @@ class ModelServingPipeline:
 
     def __init__(self) -> None:
         _die_with_parent()
+        take_all_files()
         try:
             settings = load_settings()
             for host in bound_hosts():
@@ -105,6 +107,12 @@ class ModelServingPipeline:
     async def __is_ready__(self) -> bool:
         """Answer `/readyz`."""
         return not self.worker.unready()
+
+
+def take_all_files() -> None:
+    """Raise the limit of open files to what the system allows: one is needed a connection."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def seed(settings: ServingSettings) -> None:

@@ -205,17 +205,26 @@ def killed(bench: Bench) -> list[Figure]:
 
 
 def ten_versions(bench: Bench) -> list[Figure]:
-    """Memory of a worker with ten versions in its plan, fresh and after a load."""
+    """Memory of a worker with ten versions in its plan, fresh and after a load; its keeper's too.
+
+    Resident pages, and its proportional share: a page that the keeper and the worker both map
+    counts half in each.
+    """
     mib = 2**20
     with bench.service("ten") as service:
         fresh = service.workers()[0].memory_info().rss / mib
         got = bench.load(service.port, seconds=bench.times.rate, connections=16)
         until(lambda: service.call("GET", "/v1/models").json()["models"])
-        after = service.workers()[0].memory_info().rss / mib
+        worker = service.workers()[0]
+        after = worker.memory_info().rss / mib
+        shares = [p.memory_full_info().pss / mib for p in (worker, *worker.parents()[:1])]
     name = "memory of a worker, 10 versions"
     return [
         figure(name, round(fresh, 1), "MiB", 200),
         figure(f"{name}, after {got['requests']} requests", round(after, 1), "MiB", 200),
+        figure(f"{name}, its share", round(shares[0], 1), "MiB", 200),
+        figure("memory of its keeper, its share", round(shares[1], 1), "MiB"),
+        figure(f"{name}, and keeper, shares", round(sum(shares), 1), "MiB", 200),
     ]
 
 

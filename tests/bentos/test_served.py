@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import socket
 import threading
 from collections import Counter
@@ -34,6 +35,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     write_model(home / "serving", versions=3, challengers={"2": 0.2}, shadows=[3])
     write_model(home / "serving", "other", versions=1)
     with Service(home, workers=2) as running:
+        few = (1_024, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, few)  # workers raise theirs
         yield running.wait_ready(workers=2)
 
 
@@ -411,6 +414,9 @@ def test_a_flood_is_answered_or_refused_never_failed(service: Service) -> None:
 def test_two_thousand_connections_and_slow_clients_cost_nobody_an_answer(service: Service) -> None:
     """Idle ones, half a head, half a body a byte at a time: the others are answered as before."""
     pids = {worker.pid for worker in service.workers()}
+    for pid in pids:
+        few, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        assert few == most
     before = sum(worker.memory_info().rss for worker in service.workers())
     half = [b"", b"POST /v1/mod", head("POST", PREDICT, "Content-Length: 5000") + b'{"key"']
     wires = [
