@@ -47,6 +47,9 @@ Latest = Annotated[
 StrictLogin = Annotated[
     bool, typer.Option("--strict-login", help="Refuse the token `paper`; a login is needed.")
 ]
+RedirectUrl = Annotated[
+    str, typer.Option(help="Where the login page sends a browser [default: it shows the token].")
+]
 ReadyFile = Annotated[
     Path | None, typer.Option(help="Written once calls are answered: pid, port, URLs.")
 ]
@@ -98,6 +101,7 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
     speed_max: SpeedMax = None,
     latest: Latest = False,
     strict_login: StrictLogin = False,
+    redirect_url: RedirectUrl = "",
     ready_file: ReadyFile = None,
     host: Host = "127.0.0.1",
     home: Home = DEFAULT_HOME,
@@ -152,6 +156,7 @@ def paper(  # noqa: PLR0913, PLR0917  (one option a setting)
             speed=speed,
             lockstep=lockstep,
             strict_login=strict_login,
+            redirect_url=redirect_url,
             ready=ready_file,
             db=db,
             fresh=fresh,

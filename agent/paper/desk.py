@@ -289,6 +289,8 @@ class Desk(Floor):
 
     def _amendment(self, record: Record, params: Mapping[str, str]) -> Amendment:
         backoffice.check_change(record, params)
+        if record.rested and params.get("price") and not params.get("order_type"):
+            params = {**params, "order_type": "LIMIT"}  # its row says that it is one
         standing = Standing(
             record.side,
             record.order_type,

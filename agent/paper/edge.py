@@ -40,7 +40,7 @@ WORDS: Final = {
 }
 GATEWAY: Final = {
     500: ("Something unexpected happened.", "GeneralException"),
-    502: ("Could not reach the order management system.", "NetworkException"),
+    502: ("Could not reach the order management system.", "DataException"),
     503: ("The service is unavailable.", "NetworkException"),
     504: ("Gateway timed out", "NetworkException"),
 }

@@ -261,7 +261,10 @@ class Floor:
                 self._fill(record, event, now_ms)
             else:
                 update = self._change(record, event, now_ms) or update
-        if record.live and record.order_type == "MARKET" and not record.square_off:
+        entered = record.order_type == "MARKET" or (
+            record.order_type == "SL-M" and record.triggered
+        )
+        if record.live and entered and not record.square_off:
             record.rested = True
         if update:
             self.push(record, update)

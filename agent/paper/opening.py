@@ -24,6 +24,7 @@ from agent.paper import (
     rest_faults,
     rest_funds,
     rest_gtt,
+    rest_login,
     rest_margins,
     rest_market,
     rest_orders,
@@ -53,6 +54,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     + rest_margins.ROUTES
     + rest_funds.ROUTES
     + rest_gtt.ROUTES
+    + rest_login.ROUTES
     + rest_market.ROUTES
     + rest_admin.ROUTES
     + rest_faults.ROUTES
@@ -87,6 +89,8 @@ class Opening:
     epoch : callable
         The time of day, epoch ms.
     cash_paise : int
+    redirect_url : str
+        Where the login page sends a browser with its request token; empty: it shows the token.
     """
 
     home: Path
@@ -103,6 +107,7 @@ class Opening:
     speed: float = 1.0
     lockstep: bool = False
     strict_login: bool = False
+    redirect_url: str = ""
     ready: Path | None = None
     db: Path | None = None
     fresh: bool = False
@@ -266,6 +271,7 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
         ROUTES,
         _admin_token(opening),
         _faults(opening, store),
+        opening.redirect_url,
         1.0 if opening.lockstep else opening.speed,
     )
     if opening.wall_clock:

@@ -120,7 +120,7 @@ class Record:
 
 def row_of(record: Record) -> dict[str, Any]:
     """Return an order's row in the order book."""
-    limit_now = record.order_type == "MARKET" and record.rested
+    limit_now = record.order_type in {"MARKET", "SL-M"} and record.rested
     average = rounded_rupees(record.value, record.filled)
     left = record.quantity - record.filled
     return {
@@ -140,7 +140,7 @@ def row_of(record: Record) -> dict[str, Any]:
         "exchange": record.key.partition(":")[0],
         "tradingsymbol": record.key.partition(":")[2],
         "instrument_token": record.token,
-        # A protected market order that found too little rests as the limit order that it is.
+        # A protected order that found too little rests as the limit order that it is.
         "order_type": "LIMIT" if limit_now else record.order_type,
         "transaction_type": record.transaction,
         "validity": record.validity,

@@ -17,6 +17,7 @@ from agent.paper.service import Answer, Request, Route, Service
 from agent.paper.tickets import ORDER_TYPES, PRODUCTS
 
 Parts = tuple[str, ...]
+EXCHANGES: Final = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")  # the client's constants
 QUOTES_MAX: Final = 500
 PRICES_MAX: Final = 1_000
 # interval: days that one request may span
@@ -93,6 +94,8 @@ def segment_margins(service: Service, request: Request, parts: Parts) -> dict[st
 def instruments(service: Service, request: Request, parts: Parts) -> Answer:
     """GET /instruments and /instruments/{exchange}: the dump as CSV."""
     del request
+    if parts and parts[0] not in EXCHANGES:
+        raise bad_input(f"Invalid `exchange`: {parts[0]}. Allowed: {', '.join(EXCHANGES)}.")
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(DUMP_COLUMNS)
@@ -158,6 +161,10 @@ def historical(service: Service, request: Request, parts: Parts) -> dict[str, An
     if board is None:
         raise bad_input("invalid token")
     since, until = _instant(request, "from"), _instant(request, "to")
+    if since > until:
+        raise bad_input("`from` date cannot be after the `to` date")
+    if request.params.get("continuous") == "1":  # of futures' day candles alone
+        raise bad_input("invalid token: no continuous candles of this instrument")
     days = SPANS_MAX[interval]
     if until - since > days * 86_400_000:
         raise bad_input(f"interval exceeds max limit: {days} days")

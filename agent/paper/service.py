@@ -35,6 +35,7 @@ class Service:
     routes: tuple[Route, ...]
     admin_token: str | None = None
     faults: Faults = field(default_factory=Faults)
+    redirect_url: str = ""  # of the API key; without one the login page shows its request token
     speed: float = 1.0  # virtual seconds a second of the wall, as far as answers are slow
     clock: Clock = field(init=False)  # it publishes through the service
     _day: int = field(init=False, default=-1)

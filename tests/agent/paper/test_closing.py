@@ -228,4 +228,8 @@ def test_a_protected_stop_that_finds_nobody_rests_as_the_limit_that_it_is() -> N
     run_to(exchange, at_of("09:17"))
     row = row_of(stop)
     assert (row["status"], row["filled_quantity"]) == ("OPEN", 0)  # 92 is under 98 less 1 %
+    assert (row["order_type"], row["price"], row["trigger_price"]) == ("LIMIT", 97.02, 98)
     assert stop.limit == 9_702
+    exchange.desk.modify(stop.order_id, {"price": "91.5"}, exchange.now_ms)  # of the LIMIT it is
+    run_to(exchange, exchange.now_ms + 100)
+    assert (stop.status, stop.order_type) == ("COMPLETE", "LIMIT")

@@ -107,7 +107,7 @@ LOST = [
     ("writes_refused", {}, (403, "PermissionException"), 0),
     ("token_dead", {}, (403, "TokenException"), 0),
     ("outage", {}, "reset", 0),
-    ("outage", {"answer": "502"}, (502, "NetworkException"), 0),
+    ("outage", {"answer": "502"}, (502, "DataException"), 0),
 ]
 
 

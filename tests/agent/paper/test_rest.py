@@ -6,9 +6,12 @@ shapes.json holds the shapes of the broker's answers, field by field, as its moc
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -16,6 +19,8 @@ from kiteconnect import KiteConnect
 from kiteconnect import exceptions as kite_errors
 
 from agent.market.charges import order_charges
+from agent.paper.access import REQUEST_TOKEN_MS, Access
+from agent.paper.refusals import RequestRefused
 from tests.agent.paper.lab import DAY, Running, at, start
 from tests.agent.paper.published import SHAPES, misfits
 
@@ -170,16 +175,58 @@ def test_a_login_needs_the_right_checksum_and_a_token_serves_once(standing: Runn
         kite.profile()
 
 
+def request_token(running: Running, **fields: str) -> str:
+    """Press the button of the login page, as a browser does."""
+    asked = {"v": "3", "api_key": "paper", "redirect_params": "some=X&more=Y"} | fields
+    page = requests.get(f"{running.rest}/connect/login", params=asked, timeout=10)
+    hidden = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page.text))
+    form = {name: html.unescape(value) for name, value in hidden.items()}
+    done = requests.post(f"{running.rest}/connect/finish", data=form, timeout=10,
+                         allow_redirects=False)  # fmt: skip
+    assert done.status_code == 302
+    told = urlsplit(done.headers["location"])
+    query = dict(parse_qsl(told.query))
+    assert (told.netloc, told.path) == ("127.0.0.1:9", "/back")
+    assert (query["mine"], query["status"]) == ("1", "success")
+    assert (query["some"], query["more"]) == ("X", "Y")
+    return query["request_token"]
+
+
+def test_the_login_page_knows_one_key_and_shows_a_token_without_a_redirect_url(
+    standing: Running,
+) -> None:
+    page = f"{standing.rest}/connect/login?v=3&api_key="
+    assert requests.get(f"{page}other", timeout=10).json()["error_type"] == "InputException"
+    nasty = requests.get(f"{page}paper&redirect_params=%22%3E%3Cscript%3E", timeout=10)
+    assert nasty.headers["content-type"].startswith("text/html")
+    assert "<script>" not in nasty.text
+    shown = requests.post(f"{standing.rest}/connect/finish", data={"api_key": "paper"}, timeout=10)
+    token = re.findall("<code>(.+)</code>", shown.text)[0]
+    assert standing.kite(None).generate_session(token, api_secret="paper")["access_token"]
+
+
+def test_a_request_token_of_the_page_dies_within_minutes() -> None:
+    access = Access(strict=False)
+    token = access.request_token(1_000)
+    told = hashlib.sha256(f"paper{token}paper".encode()).hexdigest()
+    with pytest.raises(RequestRefused, match="expired"):
+        access.login("paper", token, told, 1_000 + REQUEST_TOKEN_MS)
+    assert access.login("paper", token, told, 999 + REQUEST_TOKEN_MS)
+
+
 def test_strict_login_refuses_the_open_token_and_tokens_die_overnight(
     tmp_path: Path, days: Path
 ) -> None:
     running = start(tmp_path, "--candles", str(days), "--lockstep", "--strict-login",
-                    "--first", "2025-11-02", "--ticks-per-day", "4")  # fmt: skip
+                    "--first", "2025-11-02", "--ticks-per-day", "4",
+                    "--redirect-url", "http://127.0.0.1:9/back?mine=1")  # fmt: skip
     try:
         with pytest.raises(kite_errors.TokenException):
             running.kite().profile()
         kite = running.kite(None)
-        kite.generate_session("r1", api_secret="paper")
+        with pytest.raises(kite_errors.TokenException):
+            kite.generate_session("r1", api_secret="paper")
+        kite.generate_session(request_token(running), api_secret="paper")
         assert kite.profile()
         now = running.post("join")["now"]
         now = running.post("ack", through=at("08:00"))["now"]
@@ -258,3 +305,20 @@ def test_the_checksum_of_the_login_is_the_documented_one(standing: Running) -> N
     told = hashlib.sha256(b"paper" + b"rt-7" + b"paper").hexdigest()
     fields = {"api_key": "paper", "request_token": "rt-7", "checksum": told}
     assert requests.post(standing.rest + "/session/token", data=fields, timeout=10).ok
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/instruments/XXX", "exchange"),
+        ("/instruments/historical/{}/day?from=2025-11-04&to=2025-11-03", "after"),
+        ("/instruments/historical/{}/day?from=2025-11-03&to=2025-11-03&continuous=1", "continuous"),
+    ],
+)
+def test_what_the_broker_has_no_answer_to_is_an_input_error(
+    traded: Running, path: str, why: str
+) -> None:
+    token = traded.kite().ltp("NSE:A")["NSE:A"]["instrument_token"]
+    told = raw(traded, "GET", path.format(token))
+    assert (told.status_code, told.json()["error_type"]) == (400, "InputException")
+    assert why in told.json()["message"]
