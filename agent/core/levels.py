@@ -23,9 +23,10 @@ from agent.market.sessions import from_epoch_ms
 from agent.orders.exits import close
 from agent.orders.lifecycle import OrderState
 from agent.risk import book as money
+from agent.trailing.plan import Plan
 from agent.trailing.planner import budget_for
 from agent.trailing.policy import Policy, plan_for
-from agent.trailing.ratchet import EXIT, TRAIL, open_position, scale_in, step, with_signal
+from agent.trailing.ratchet import EXIT, Move, open_position, scale_in, step, with_signal
 
 ATR_PARTS = 1000  # an ATR is passed on in thousandths of a tick
 
@@ -125,10 +126,10 @@ def on_price(turn: Turn, trade: Trade, quote: Quote) -> Trade:
         ts_ms=quote.exchange_ms,
         volume=quote.volume or None,
     )
-    if result.event == TRAIL:
+    if result.move is not None:
         targets = levels.target_moves + (trail.target != levels.trail.target)
         levels = replace(levels, target_moves=targets)
-        _explain(turn, trade, trail.stop, trail.target, quote, result.move)
+        _explain(turn, trade, levels.plan, result.move)
     trade = replace(trade, levels=replace(levels, trail=trail))
     if result.event == EXIT:
         trade = _hit(turn, trade, str(result.reason), quote)
@@ -193,17 +194,26 @@ def tighter_risk(book: money.Book, trade: Trade) -> int | None:
     return left if left < planned else None
 
 
-def _explain(
-    turn: Turn, trade: Trade, stop: int, target: int | None, quote: Quote, move: object
-) -> None:
-    price = trade.instrument.price
-    words = f"stop {price(stop)}, target {'none' if target is None else price(target)}"
+def _explain(turn: Turn, trade: Trade, plan: Plan, move: Move) -> None:
+    """Keep the sum that moved a level, in ticks: what went in, what came out, what decided."""
+    price, before, after = trade.instrument.price, move.before, move.after
+    target = "none" if after.target is None else price(after.target)
     facts = {
-        "stop": stop,
-        "target": target,
-        "price": quote.last,
-        "bound_by": getattr(move, "bound_by", ""),
-        "best": str(getattr(move, "best", "")),
-        "candidate": str(getattr(move, "candidate", "")),
+        "mode": plan.policy.mode,
+        "price": float(move.price),
+        "best": float(move.best),
+        "atr": _float(move.atr),
+        "atr_at_entry": _float(after.atr_at_entry),
+        "stop_before": before.stop,
+        "stop": after.stop,
+        "target_before": before.target,
+        "target": after.target,
+        "candidate": _float(move.candidate),
+        "bound_by": move.bound_by,
     }
-    turn.note("trail", trade.key, words, trade.number, facts)
+    turn.note("trail", trade.key, f"stop {price(after.stop)}, target {target}", trade.number, facts)
+
+
+def _float(ticks: Fraction | None) -> float | None:
+    # JSON has no ratios, and nobody reads one.
+    return None if ticks is None else float(ticks)

@@ -80,6 +80,19 @@ def test_a_trade_its_path_and_its_words_can_be_drawn(journal: Journal, home: Pat
     assert {"taken", "fill", "levels", "trail"} <= kinds
 
 
+def test_why_a_level_moved_can_be_worked_again_from_its_note(journal: Journal, home: Path) -> None:
+    traded(journal, Bench())
+    ((words, text),) = rows(home, "select words, facts from notes where kind = 'trail' limit 1")
+    facts = json.loads(str(text))
+    # 1 % under 2003 is 1982.97; half of the 17 ticks gained is 8.5: 1991.47, up to the grid.
+    assert facts == {
+        "mode": "percent", "price": 2020, "best": 2020, "atr": None, "atr_at_entry": None,
+        "stop_before": 1983, "stop": 1992, "target_before": 2043, "target": 2043,
+        "candidate": 1991.47, "bound_by": "",
+    }  # fmt: skip
+    assert str(words).startswith("stop ")
+
+
 def test_every_event_is_kept_and_can_be_read_again(journal: Journal, home: Path) -> None:
     traded(journal, Bench())
     kept = rows(home, "select kind, body from events order by seq")
