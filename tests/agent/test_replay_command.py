@@ -170,6 +170,15 @@ def test_breakeven_covers_the_round_trip(replay) -> None:
     rows = "ts,price\n2021-05-10T09:15:00,10.2\n"
     (_, trail, _) = lines(replay(policy, rows, "--qty", "100"))
     assert trail["stop"] == Decimal("10.05")
+    # 100 shares at 1,000 on 10 May 2021, by hand: brokerage 2 x 20, STT 25.00 on the sale, exchange
+    # 2 x 3.45, SEBI 2 x 0.10, stamp 3.00 on the purchase, GST 18 % of 47.10 = 8.478; 83.578 in all.
+    # So the lock, 0.83578 a share, acts from a profit of 0.88578 on: 1000.83578, up to 1000.85.
+    base = ("--side", "long", "--entry", "1000", "--tick-size", "0.05", "--json", "--qty", "100")
+    wide = 'mode = "percent"\nstop = "1%"\nshare = 0\nlock = "breakeven"\n'
+    early = "ts,price\n2021-05-10T09:15:00,1000.85\n"
+    assert [line["event"] for line in lines(replay(wide, early, base=base))] == ["open", "end"]
+    (_, trail, _) = lines(replay(wide, early.replace("0.85", "0.90"), base=base))
+    assert trail["stop"] == Decimal("1000.85")
 
 
 def test_the_budget_line(replay) -> None:

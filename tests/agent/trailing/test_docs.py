@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from agent.trailing.policy import Policy
 from agent.trailing.presets import PRESETS
 
@@ -35,6 +37,22 @@ def test_every_console_block_prints_what_it_says(tmp_path: Path) -> None:
             assert run.returncode == 0
             commands += 1
     assert commands >= 6
+
+
+@pytest.mark.shared
+def test_a_picture_on_the_page_is_what_its_commands_draw(shared_data, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (block,) = blocks("sh")
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    subprocess.run(
+        ["bash", "-ec", block.replace(" DATA ", f" {shared_data} ")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    drawn = (tmp_path / "half_giveback-short.svg").read_text(encoding="utf-8")
+    shown = PAGE.parent / "images" / "trailing" / "half_giveback-short.svg"
+    assert drawn == shown.read_text(encoding="utf-8")
 
 
 def test_the_python_on_the_page_runs() -> None:

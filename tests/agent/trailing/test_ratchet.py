@@ -56,6 +56,20 @@ TABLE = [
     ("follow 0 keeps the target", P + 'target = "3"\nfollow = 0\n', LONG, "12", "10.00", "13.00", None),
     ("a SHORT's target at exactly 0", P + 'target = "9"\nfollow = 1\n', SHORT, "9", "10.50", "0.05", None),
     ("a SHORT's target ends at one tick", P + 'target = "9"\nfollow = 5\n', SHORT, "7", "9.50", "0.05", None),
+    ("fixed: move 0 never moves", F.replace('"0.3"', "0"), LONG, "12", "9.00", None, None),
+    ("percent: share 0 never moves", P.replace("0.5", "0"), LONG, "12", "9.00", None, None),
+    ("percent: share 1 is tick for tick", P.replace("0.5", "1"), LONG, "12.05", "11.05", None, None),
+    ("max_distance 0 is one tick off", P + "max_distance = 0\n", LONG, "11", "10.95", None, None),
+    ("max_distance is from b, not p", P + 'activation = "1"\nmax_distance = "0.4"\n', LONG, "11 10.7", "10.60", None, None),
+    ("max_extension 0 keeps the target", P + 'target = "3"\nfollow = 2\nmax_extension = 0\n', LONG, "11", "9.50", "13.00", None),
+    ("a huge follow ends at max_extension", P + 'target = "3"\nfollow = 1e6\nmax_extension = "0.33"\n', LONG, "10.05", "9.05", "13.30", None),
+    ("lock = activation: not yet", P + 'activation = "0.5"\nlock = "0.5"\n', LONG, "10.5", "9.25", None, None),
+    ("lock = activation: lock", P + 'activation = "0.5"\nlock = "0.5"\n', LONG, "10.55", "10.50", None, None),
+    ("lock waits for a wider min_gap", P + 'lock = "0.5"\nmin_gap = "0.12"\n', LONG, "10.6", "9.30", None, None),
+    ("lock and then min_gap, as wide", P + 'lock = "0.5"\nmin_gap = "0.12"\n', LONG, "10.65", "10.50", None, None),
+    ("activation holds the target, too", P + 'activation = "1"\ntarget = "3"\nfollow = 1\n', LONG, "10.95", "9.00", "13.00", None),
+    ("activation frees both", P + 'activation = "1"\ntarget = "3"\nfollow = 1\n', LONG, "11", "9.50", "14.00", None),
+    ("user's example, half the follow", USER.replace("follow = 1", "follow = 0.5"), LONG, "11", "10.00", "12.50", None),
 ]  # fmt: skip
 
 
@@ -67,6 +81,15 @@ def test_levels_after_a_path(row: tuple) -> None:
     assert levels(made, state) == (stop, target)
     told = results[-1].price if results[-1].event == "exit" else None
     assert told == (None if exit_price is None else made.ticks(Decimal(exit_price)))
+
+
+@pytest.mark.parametrize("row", [r for r in TABLE if "SHORT's" not in r[0]], ids=lambda row: row[0])
+def test_the_mirrored_path_ends_at_the_mirrored_levels(row: tuple) -> None:
+    _, text, side, prices, stop, target, _ = row
+    other = plan(text, SHORT if side is LONG else LONG)
+    state, _ = run(other, " ".join(str(20 - Decimal(price)) for price in prices.split()))
+    mirrored = (20 - Decimal(stop), None if target is None else 20 - Decimal(target))
+    assert levels(other, state) == tuple(None if m is None else str(m) for m in mirrored)
 
 
 #  id, policy, (price, ATR) pairs, stop
@@ -81,19 +104,29 @@ ATR_TABLE = [
     ("volatility widens", P + "[volatility]\nfloor = 0.5\ncap = 2\n", "10 0.5 12 1", "9.00"),
     ("volatility narrows", P + "[volatility]\nfloor = 0.5\ncap = 2\n", "10 1 12 0.7", "10.60"),
     ("volatility at its floor", P + "[volatility]\nfloor = 0.5\ncap = 2\n", "10 1 12 0.1", "11.00"),
+    ("volatility: floor = cap = 1 is none", P + "[volatility]\nfloor = 1\ncap = 1\n", "10 0.5 12 1", "10.00"),
+    ("volatility on fixed", F + "[volatility]\nfloor = 0.5\ncap = 2\n", "10 0.5 12 0.25", "11.10"),
+    ("volatility on hybrid, after min_distance", H + "[volatility]\nfloor = 0.5\ncap = 2\n", "10 0.5 14 0.25", "13.10"),
+    ("volatility, then lock", P + 'lock = "0.5"\n[volatility]\nfloor = 0.5\ncap = 2\n', "10 0.5 12 1", "10.50"),
+    ("volatility, then max_distance", P + 'max_distance = "1.2"\n[volatility]\nfloor = 0.5\ncap = 2\n', "10 0.5 12 1", "10.80"),
+    ("volatility, then min_gap", P + 'min_gap = "1.1"\n[volatility]\nfloor = 0.5\ncap = 2\n', "10 1 12 0.5", "10.90"),
     ("volatility on atr: squared", A + "[volatility]\nfloor = 0.1\ncap = 2\n", "10 0.4 12 0.2", "11.80"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", ATR_TABLE, ids=[row[0] for row in ATR_TABLE])
-def test_levels_by_atr(row: tuple) -> None:
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_levels_by_atr(row: tuple, side) -> None:
     _, text, pairs, stop = row
-    made = plan(text)
+    made = plan(text, side)
     state = open_position(made)
     numbers = pairs.split()
     for price, atr in zip(numbers[::2], numbers[1::2], strict=True):
-        state, _ = step(made, state, made.ticks(Decimal(price)), made.ticks(Decimal(atr)))
-    assert levels(made, state)[0] == stop
+        signed = Decimal(price) if side is LONG else 20 - Decimal(price)
+        state, _ = step(made, state, made.ticks(signed), made.ticks(Decimal(atr)))
+    assert Decimal(levels(made, state)[0]) == (
+        Decimal(stop) if side is LONG else 20 - Decimal(stop)
+    )
 
 
 def test_a_level_waits_for_the_atr_of_its_own_guards_only() -> None:
