@@ -206,12 +206,7 @@ def schedule_on(on: date) -> Schedule:
     A day before the earliest known schedule gets the earliest one: it stands in (older stamp
     duty went by state, older brokerage by plan). `stands_in` tells; answers say so.
     """
-    found = SCHEDULES[0]
-    for schedule in SCHEDULES[1:]:
-        if schedule.since > on:
-            break
-        found = schedule
-    return found
+    return next((s for s in reversed(SCHEDULES) if s.since <= on), SCHEDULES[0])
 
 
 def stands_in(on: date) -> bool:
@@ -282,7 +277,6 @@ def charges_on(rates: Rates, transaction: str, paise: int, per: int = 1) -> Char
     half = unit >> 1
     buy = transaction == "BUY"
     exact_brokerage = min(paise * rates.brokerage, rates.brokerage_cap_paise * unit)
-    exact_brokerage = exact_brokerage if paise else 0
     exchange, sebi = paise * rates.exchange, paise * rates.sebi
     gst = (exact_brokerage + exchange + sebi) * GST_PERCENT
     return Charges(
@@ -301,7 +295,7 @@ def total_on(rates: Rates, transaction: str, paise: int | Fraction) -> int:
     A size is decided by a handful of these; the value alone would be half their time.
     """
     half = PARTS >> 1
-    fee = min(paise * rates.brokerage, rates.brokerage_cap_paise * PARTS) if paise else 0
+    fee = min(paise * rates.brokerage, rates.brokerage_cap_paise * PARTS)
     exchange, sebi = paise * rates.exchange, paise * rates.sebi
     gst = (fee + exchange + sebi) * GST_PERCENT
     if transaction == "BUY":
@@ -364,7 +358,7 @@ def exact_order_charges(
     value = _turnover(transaction, quantity, Fraction(price))
     rates = rates_for(product, segment, on)
     buy = transaction == "BUY"
-    cap = Fraction(rates.brokerage_cap_paise, 100) if value else Fraction(0)
+    cap = Fraction(rates.brokerage_cap_paise, 100)
     brokerage = min(value * Fraction(rates.brokerage, PARTS), cap)
     exchange, sebi = value * Fraction(rates.exchange, PARTS), value * Fraction(rates.sebi, PARTS)
     return ExactCharges(

@@ -210,7 +210,7 @@ def on_fill(book: Book, fill: Fill, intent: str | None = None) -> tuple[Book, tu
     book = moved(replace(book, portfolio=portfolio), slot, before, after)
     # what the entry has paid is lost, no longer at risk: the sum of both stays what was planned
     paid = portfolio.total.charges.total - charged
-    book = _planned(book, slot, before, max(risk - paid, 0) if risk else 0)
+    book = _planned(book, slot, before, max(risk - paid, 0))
     opened = after is not None and after.side is fill.side  # else: it closed some, or all
     if closed and (after is None or opened):
         trips = {**book.round_trips, fill.key: book.round_trips.get(fill.key, 0) + 1}
@@ -226,12 +226,15 @@ def on_mark(book: Book, key: str, price: Paise) -> Book:
     new = pnl.on_mark(old, key, price)
     if new is old:
         return book
-    book = replace(book, portfolio=new)
+    exposure, net = book.exposure, new.day_net
     for slot in slots_of(old, key):
-        before, after = old.positions[slot], new.positions[slot]
-        if before.value != after.value:  # below the price decided a mark moves no exposure
-            book = moved(book, slot, before, after)
-    return settled(book)
+        side, change = (
+            new.positions[slot].side,
+            new.positions[slot].value - old.positions[slot].value,
+        )
+        if change:  # below the price decided a mark moves no exposure
+            exposure = _revalued(book, exposure, key, side, change)
+    return replace(book, portfolio=new, exposure=exposure, best=max(book.best, net))
 
 
 def on_margins(book: Book, margins: Margins, *, unseen: frozenset[str] = frozenset()) -> Book:
@@ -254,6 +257,16 @@ def on_stop(book: Book, slot: Slot, risk: Paise) -> Book:
     risk = max(risk, 0)
     total = plain(book.planned_risk_total - book.planned_risk.get(slot, 0) + risk)
     return replace(book, planned_risk={**book.planned_risk, slot: risk}, planned_risk_total=total)
+
+
+def _revalued(book: Book, exposure: Exposure, key: str, side: Side, change: Paise) -> Exposure:
+    """Return the sums after a mark changed what a position is worth, and nothing else of it."""
+    symbols, sectors = _added(exposure.symbols, key, change), exposure.sectors
+    if book.sectors is not None:
+        sectors = _added(sectors, sector_of(book, key), change)
+    if side is Side.LONG:
+        return replace(exposure, long=exposure.long + change, symbols=symbols, sectors=sectors)
+    return replace(exposure, short=exposure.short + change, symbols=symbols, sectors=sectors)
 
 
 def _reserved(book: Book, entry: Reserve, value: Paise, *, slots: int) -> Book:

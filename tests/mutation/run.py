@@ -7,12 +7,12 @@
 
 In one process: pytest collects the rooms' tests once and runs each while a profiler notes which
 functions it calls; for each mutant a child is forked, the code objects of the changed functions
-are exchanged in place, and the tests that call them run, quickest first, until one fails. A
-change outside of functions (a constant, a default) reloads all our modules in the child.
-Hypothesis draws fewer examples, the same ones each time, and does not shrink. A child that uses
-too much CPU time is counted as killed: it hangs.
+are exchanged in place, and the tests that call them run until one fails: first those that have
+killed lately, then the quickest. A change outside of functions (a constant, a default) reloads
+all our modules in the child. Hypothesis draws fewer examples, the same ones each time, and does
+not shrink. A test that uses much more CPU time than it did hangs: its mutant is killed.
 
-Nothing is written but the table on stdout. Exit status 1 if a mutant survives that survivors.toml
+Nothing is kept but the table on stdout. Exit status 1 if a mutant survives that survivors.toml
 does not explain, or a file falls below the share that must be killed.
 """
 
@@ -23,11 +23,12 @@ import importlib
 import importlib.abc
 import importlib.util
 import os
-import resource
+import signal
 import sys
+import tempfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -52,7 +53,7 @@ NEAR = {  # the test files to try first where a module's are not called after it
 }
 EXAMPLES, EXAMPLES_OF_SLOW, EXAMPLES_QUICK = 12, 4, 3
 SLOW_S = 0.3
-CPU_S_MAX = 40
+CPU_S_ANEW = 60
 KILLED_MIN = 0.90
 
 
@@ -63,6 +64,7 @@ class Swarm:
         self.files, self.verbose, self.quick = files, verbose, quick
         self.survivors: dict[str, list[Mutant]] = {}
         self.calls: dict[str, set[tuple[str, str]]] = {}  # by test: files and functions
+        self.taken: dict[str, float] = {}  # by test: CPU seconds
         self.counts: dict[str, int] = {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -78,7 +80,6 @@ class Swarm:
 
     def _measured(self, items: list[pytest.Function]) -> list[pytest.Function]:
         """Return the tests, the quickest first; all of them must pass on the code as it is."""
-        taken = {}
         for item in items:
             seen: set[tuple[str, str]] = set()
             before = time.process_time()
@@ -87,11 +88,11 @@ class Swarm:
             sys.setprofile(None)
             if not passed:
                 raise pytest.UsageError(f"{item.nodeid} fails on the code as it is")
-            taken[item.nodeid] = time.process_time() - before
+            self.taken[item.nodeid] = time.process_time() - before
             self.calls[item.nodeid] = seen
-            if taken[item.nodeid] > SLOW_S:
+            if self.taken[item.nodeid] > SLOW_S:
                 _fewer_examples(item, 1 if self.quick else EXAMPLES_OF_SLOW)
-        return sorted(items, key=lambda item: taken[item.nodeid])
+        return sorted(items, key=lambda item: self.taken[item.nodeid])
 
     def _calling(
         self, items: list[pytest.Function], file: str, functions: Iterable[str]
@@ -99,27 +100,34 @@ class Swarm:
         wanted = {(str(ROOT / file), name) for name in functions}
         return [item for item in items if self.calls[item.nodeid] & wanted]
 
-    def _survives(self, mutant: Mutant, source: str, items: list[pytest.Function]) -> bool:
+    def _killer(self, mutant: Mutant, items: list[pytest.Function]) -> str:
+        """Return what kills a mutant, or nothing; to be called in a child."""
         module = mutant.module.removesuffix(".py").replace("/", ".")
-        functions = changed_functions(source, mutant.source)
-        if functions is not None and _exchange(sys.modules[module], functions):
-            return all(_passes(item) for item in self._calling(items, mutant.module, functions))
-        return _survives_anew(mutant, module)
+        functions = changed_functions(*mutant.statement)
+        if functions is None or not _exchange(sys.modules[module], functions):
+            signal.setitimer(signal.ITIMER_PROF, CPU_S_ANEW)
+            return "" if _survives_anew(mutant, module) else "anew"
+        for item in self._calling(items, mutant.module, functions):
+            signal.setitimer(signal.ITIMER_PROF, 2 + 5 * self.taken[item.nodeid])
+            if not _passes(item):
+                return item.nodeid
+        return ""
 
     def _file(self, file: str, items: list[pytest.Function]) -> None:
         source = (ROOT / file).read_text(encoding="utf-8")
-        started, alive = time.monotonic(), []
+        started, alive, count = time.monotonic(), [], 0
         ordered = _near_first(items, file)
-        count = 0
         for mutant in mutants(file, source):
-            if self.quick and changed_functions(source, mutant.source) is None:
+            if self.quick and changed_functions(*mutant.statement) is None:
                 continue
             count += 1
-            if _in_child(lambda m=mutant: self._survives(m, source, ordered)):
+            killer = _in_child(lambda m=mutant: self._killer(m, ordered))
+            if killer == "":
                 alive.append(mutant)
                 if self.verbose:
                     print(f"  lives: {file}:{mutant.line} {mutant.operator}: {mutant.name}",
                           flush=True)  # fmt: skip
+            ordered.sort(key=lambda item: item.nodeid != killer)  # who killed once kills again
         self.survivors[file], self.counts[file] = alive, count
         share = 1 - len(alive) / count if count else 1.0
         print(f"{file:34} {count:5} mutants, {len(alive):4} live, killed {share:6.1%}, "
@@ -162,22 +170,25 @@ def _passes(item: pytest.Function) -> bool:
     return not any(report.failed for report in reports)
 
 
-def _in_child(question: Any) -> bool:
-    """Ask in a child; one that dies or takes too long has answered no."""
+def _in_child(question: Callable[[], str]) -> str:
+    """Return a child's answer; one that dies or takes too long has answered "died"."""
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        used = int(time.process_time()) + CPU_S_MAX
-        resource.setrlimit(resource.RLIMIT_CPU, (used, used))
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        answer = False
+        gc.disable()
         try:
-            answer = bool(question())
+            answer = question()
+            os.write(writer, f"said {answer}".encode())
         finally:
-            os._exit(0 if answer else 1)
-    _, status = os.waitpid(child, 0)
-    return status == 0
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as said:
+        answer = said.read()
+    os.waitpid(child, 0)
+    return answer.removeprefix("said ") if answer else "died"
 
 
 def _exchange(module: ModuleType, functions: dict[str, CodeType]) -> bool:
@@ -234,7 +245,7 @@ def _survives_anew(mutant: Mutant, module: str) -> bool:
             for path in (ROOT / "tests/agent").glob(f"*/test_{name}.py")]  # fmt: skip
     for paths in (near, [str(ROOT / path) for path in TESTS]):
         if paths and pytest.main(
-            ["-x", "-p", "no:cacheprovider", f"--ignore={ROOT / LONG}", *paths],
+            ["-x", "--tb=native", "-p", "no:cacheprovider", f"--ignore={ROOT / LONG}", *paths],
             plugins=[_Quicker()],
         ):
             return False
@@ -273,9 +284,13 @@ def main(arguments: Sequence[str]) -> int:
     swarm = Swarm(files, verbose="--show" in arguments, quick="--quick" in arguments)
     paths = [a for a in arguments if a.startswith("tests/")] or TESTS
     tests = [f"--ignore={ROOT / LONG}", *(str(ROOT / path) for path in paths)]
-    status = pytest.main(
-        ["-q", "-s", "--disable-warnings", "-p", "no:cacheprovider", *tests], plugins=[swarm]
-    )
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        # children import our modules anew: they need not compile the others each time
+        sys.pycache_prefix, sys.dont_write_bytecode = folder, False
+        status = pytest.main(
+            ["-q", "-s", "--tb=native", "--disable-warnings", "-p", "no:cacheprovider", *tests],
+            plugins=[swarm],
+        )
     if status:
         return int(status)
     why, bad = explained(), 0

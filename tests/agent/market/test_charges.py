@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.errors import SettingRefused
@@ -72,7 +72,11 @@ ROWS = [("CNC NSE",      ("BUY", 100, "1000"),   (0,    10000, 307,  10, 1500,  
         ("NRML NFO-FUT", ("BUY", 100, "1000"),   (2000,     0, 183,  10,  200, 395)),
         ("NRML NFO-OPT", ("SELL", 75, "100"),    (2000,  1125, 266,   1,    0, 408)),
         ("MTF NSE",      ("BUY", 1, "1000"),     (300,    100,   3,   0,   15,  55)),
-        ("MIS NSE",      ("SELL", 0, "1000"),    (0,        0,   0,   0,    0,   0))]  # fmt: skip
+        ("MIS NSE",      ("BUY", 1, "83"),       (2,        0,   0,   0,    0,   0)),  # .4956
+        ("MIS NSE",      ("BUY", 1, "83.75"),    (3,        0,   0,   0,    0,   1)),  # .50004
+        ("MIS NSE",      ("SELL", 3, "333.335"), (30,      25,   3,   0,    0,   6)),
+        ("MIS NSE",      ("SELL", 0, "1000"),    (0,        0,   0,   0,    0,   0)),
+        ("NRML NFO-OPT", ("SELL", 0, "1000"),    (0,        0,   0,   0,    0,   0))]  # fmt: skip
 
 
 @pytest.mark.parametrize(("pair", "order", "expected"), ROWS)
@@ -220,6 +224,8 @@ def test_each_component_is_the_exact_one_rounded_once(
 
 @given(pair=pairs, on=days, price=prices, quantity=st.integers(1, 10**5),
        side=st.sampled_from(Side))  # fmt: skip
+@example(("MIS", "NSE"), TODAY, Decimal("683.33"), 100, Side.LONG)  # Rs 20.50, capped at 20
+@example(("NRML", "NFO-OPT"), TODAY, Decimal("0.05"), 75, Side.SHORT)  # worth less than its fee
 def test_a_trade_closed_at_its_breakeven_earns_exactly_nothing(
     pair: tuple[str, str], on: date, price: Decimal, quantity: int, side: Side
 ) -> None:
@@ -239,6 +245,17 @@ def test_a_trade_closed_at_its_breakeven_earns_exactly_nothing(
         for transaction, at in ((side.entry_transaction, entry), (side.exit_transaction, out))
     )
     assert side.sign * quantity * (out - entry) == paid
+
+
+def test_a_short_worth_less_than_its_own_fee_has_no_breakeven() -> None:
+    with pytest.raises(SettingRefused, match=r"SHORT 75 at 1/20.*earns them back"):
+        breakeven_price(Side.SHORT, Fraction("0.05"), 75, TODAY, product="NRML", segment="NFO-OPT")
+
+
+@pytest.mark.parametrize("side", Side)
+def test_what_was_had_for_nothing_breaks_even_at_nothing(side: Side) -> None:
+    assert breakeven_price(side, Fraction(0), 10, TODAY) == 0
+    assert round_trip_per_share(Fraction(0), 10, TODAY) == 0
 
 
 @given(price=st.fractions(1, 50000, max_denominator=100), quantity=st.integers(1, 10**5), on=days)

@@ -14,6 +14,7 @@ from agent.errors import Broken
 from agent.market.charges import order_charges
 from agent.portfolio.lots import Fill, PositionState
 from agent.portfolio.pnl import (
+    Line,
     Portfolio,
     freeze,
     next_day,
@@ -191,6 +192,8 @@ def test_a_carried_lot_s_day_counts_from_the_previous_close() -> None:
     moved = on_mark(today, "NSE:A", 107_00)
     assert moved.unrealised == 10 * 700  # since the entry
     assert moved.guarded == 10 * 200  # today
+    for by, name in (("side", "LONG"), ("symbol", "NSE:A"), ("agent", "model"), ("version", "1")):
+        assert statement(moved, by) == {name: Line(0, 7000, 0, 0)}  # type: ignore[arg-type]
     sold, closed = on_fill(moved, replace(fill(2, -10, 107_00, product="CNC"),
                                           on=date(2026, 11, 26)))  # fmt: skip
     assert (closed[0].gross, closed[0].day_gross) == (7000, 2000)

@@ -112,6 +112,8 @@ def test_a_trade_that_comes_again_changes_nothing() -> None:
 def test_a_trade_by_hand_is_an_entry_without_a_plan_and_its_turn_round_another() -> None:
     book, _ = on_fill(open_book(ON), fill_of(proposal(), 5))
     assert (book.entries, book.planned_risk, book.round_trips) == (1, {A: 0}, {})
+    tiny, _ = on_fill(open_book(ON), fill_of(proposal(), 1, at="0.05"))
+    assert (tiny.planned_risk, tiny.portfolio.total.charges.total) == ({A: 0}, 0)
     more, _ = on_fill(book, fill_of(proposal(), 5, n=2))
     assert more.entries == 2
     turned, _ = on_fill(more, fill_of(proposal(), -15, n=3))

@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.market.charges import (
@@ -198,6 +198,9 @@ def test_the_size_is_the_largest_that_fits(
     transaction=st.sampled_from(["BUY", "SELL"]),
     paise=st.integers(0, 10**12),
 )  # fmt: skip
+@example(("MIS", "NSE"), "BUY", 83_00)  # GST of .4956 paise
+@example(("MIS", "NSE"), "BUY", 83_75)  # and of .50004
+@example(("CNC", "NSE"), "BUY", 100_000_00)
 def test_the_quick_total_is_the_total(pair: tuple[str, str], transaction: str, paise: int) -> None:
     rates = rates_for(*pair, ON)
     assert total_on(rates, transaction, paise) == charges_on(rates, transaction, paise).total
