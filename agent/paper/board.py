@@ -44,6 +44,7 @@ class Board:
     sale: Book = field(default_factory=Book)  # of the settlement auction: offers are collected
     cursor: int = -1
     next_ms: int = FAR
+    ticked_ms: int = -1  # when the last tick of the tape came
     last: int = 0  # paise
     open: int = 0
     high: int = 0
@@ -82,6 +83,7 @@ class Board:
             self.value += shares * price
             self.last_shares = shares
             self.last_trade_ms = tape.times[n]
+        self.ticked_ms = tape.times[n]
         self.next_ms = tape.times[n + 1] if n + 1 < len(tape.times) else FAR
         if not self.book.orders:
             return []

@@ -104,10 +104,32 @@ class Exchange:
 
     def next_due(self) -> int | None:
         """Return the next instant at which something happens by itself; None after the last."""
-        due = min((board.next_ms for board in self.boards.values()), default=FAR)
-        if self._timers:
-            due = min(due, self._timers[0][0])
+        due = min(self.ticks_due, self.timers_due)
         return None if due >= FAR else due
+
+    @property
+    def ticks_due(self) -> int:
+        """When the next tick comes; `FAR` where none does."""
+        return min([board.next_ms for board in self.boards.values()], default=FAR)
+
+    @property
+    def timers_due(self) -> int:
+        """When something other than a tick happens next by itself; `FAR` where nothing does."""
+        return self._timers[0][0] if self._timers else FAR
+
+    def tick(self, at_ms: int) -> bool:
+        """Move to an instant at which only ticks are due; return whether that was all.
+
+        The boards that ticked have it as their `ticked_ms`. Where an order met a tick, what came
+        of it is in `instant`.
+        """
+        check(self.now_ms <= at_ms < self.timers_due, "only ticks are due", at=at_ms)
+        self.now_ms = at_ms
+        plain = True
+        for board in self.boards.values():
+            if board.next_ms <= at_ms:
+                plain = not self._tick(board, at_ms) and plain
+        return plain
 
     def move_to(self, at_ms: int) -> Instant:
         """Move to an instant, not past the next one due, and let happen what is due there.
@@ -139,15 +161,21 @@ class Exchange:
         self.now_ms = at_ms
         for board in self.boards.values():
             if board.next_ms <= at_ms:
-                events = board.tick()
+                self._tick(board, at_ms)
                 self._ticked.append(board)
-                if events:
-                    self.desk.apply(events, at_ms)
-                if board.instrument.key in self.desk.gtts.watched:
-                    self.desk.watch(board, at_ms)
         while self._timers and self._timers[0][0] <= at_ms:
             _, _, callback = heapq.heappop(self._timers)
             callback(at_ms)
+
+    def _tick(self, board: Board, at_ms: int) -> bool:
+        """Let a board's next tick come; return whether an order met it."""
+        events = board.tick()
+        if events:
+            self.desk.apply(events, at_ms)
+        watched = board.instrument.key in self.desk.gtts.watched
+        if watched:
+            self.desk.watch(board, at_ms)
+        return bool(events) or watched
 
     def call_in(self, delay_ms: int, callback: Callback) -> None:
         """Call back after some virtual time, at an instant of its own."""

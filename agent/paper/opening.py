@@ -262,10 +262,13 @@ def assemble(opening: Opening, exchange: Exchange, store: Store) -> Service:
     access.tokens.update(store.value("tokens") or {})
     hub = Hub(exchange, tells_clock=opening.lockstep)
     limited = opening.read_limits
+    limits = Limits(reads=not opening.lockstep if limited is None else limited)
+    if spent := store.value("spent"):
+        limits.day_spent = (int(spent[0]), int(spent[1]))
     service = Service(
         exchange,
         access,
-        Limits(reads=not opening.lockstep if limited is None else limited),
+        limits,
         hub,
         store,
         ROUTES,

@@ -31,6 +31,8 @@ def place(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
     if params.get("autoslice") == "true":
         return _sliced(service, key, params, variety)
     record = service.exchange.desk.place(key, params, now, variety)
+    if "iceberg" in record.meta:
+        service.limits.count_by_day(int(record.meta["iceberg"]["legs"]) - 1, now)
     service.changed()
     return {"order_id": record.order_id}
 

@@ -100,7 +100,7 @@ def authorise(service: Service, request: Request, parts: Parts) -> dict[str, Any
         raise bad_input("Invalid `isin` or `quantity`.")
     for key in wanted:
         held[key].authorised_on = service.exchange.on.isoformat()
-    service.store.forget_positions(service.exchange.books)
+    service.store.save_holdings(service.exchange.books)
     told = f"{service.exchange.now_ms}{sorted(wanted)}"
     return {"request_id": hashlib.sha256(told.encode()).hexdigest()[:32]}
 

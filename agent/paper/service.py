@@ -15,6 +15,7 @@ from agent.paper.answers import ADMIN_PREFIX, Answer, Request, Route, document, 
 from agent.paper.clock import Clock
 from agent.paper.exchange import Exchange, Instant
 from agent.paper.faults import Asked, Faults
+from agent.paper.gtt import Status as Fate
 from agent.paper.hub import Hub
 from agent.paper.limits import Limits
 from agent.paper.refusals import RequestRefused, bad_input, no_permission, not_found
@@ -92,18 +93,29 @@ class Service:
 
     def _keep(self, instant: Instant) -> None:
         exchange = self.exchange
-        if exchange.day != self._day:
-            self.store.forget_positions(exchange.books)
+        rolled = exchange.day != self._day
+        fired = sum(one.status is Fate.TRIGGERED for one in instant.notes.gtts.values())
+        if fired:
+            self.limits.count_by_day(fired, instant.now_ms)
+        self.store.save(
+            (exchange.day, instant.now_ms),
+            exchange.on.isoformat(),
+            instant.notes,
+            exchange.books,
+            rolled=rolled,
+            marks=self._marks(instant),
+        )
+        if rolled:
             self._day = exchange.day
             acts.schedule_day(self)
-        self.store.save(
-            (exchange.day, instant.now_ms), exchange.on.isoformat(), instant.notes, exchange.books
-        )
-        if instant.last:
-            self.store.finish()
         if self.faults.armed:
             self._heed(instant)
             self._keep_faults_if_asked()
+
+    def _marks(self, instant: Instant) -> dict[str, object]:
+        """Return what else is kept with an instant."""
+        spent = {"spent": self.limits.day_spent} if instant.notes.touched else {}
+        return spent | ({"over": True} if instant.last else {})
 
     def _keep_faults_if_asked(self) -> None:
         """Keep the counts of what struck updates and frames since the last time."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -81,10 +81,36 @@ class Store:
         """Tell whether the run in the file had come to its end."""
         return bool(self._get("over"))
 
-    def save(self, instant: tuple[int, int], day: str, notes: Notes, books: Books) -> None:
-        """Write an instant and what happened at it, at once or not at all."""
+    def save(
+        self,
+        instant: tuple[int, int],
+        day: str,
+        notes: Notes,
+        books: Books,
+        *,
+        rolled: bool = False,
+        marks: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write an instant and what happened at it, at once or not at all.
+
+        Parameters
+        ----------
+        instant : (int, int)
+            Day number and epoch ms.
+        day : str
+        notes : Notes
+        books : Books
+        rolled : bool
+            A day has been closed since the last time: the positions are written anew.
+        marks : mapping of str to JSON value, optional
+            Small documents to keep with it.
+        """
         self._db.execute("BEGIN")
+        if rolled:
+            self._write_anew(books)
         self._put("instant", list(instant))
+        for key, value in (marks or {}).items():
+            self._put(key, value)
         if notes.touched or notes.events:
             self._write(day, notes, books)
         self._db.executemany(
@@ -93,18 +119,10 @@ class Store:
         )
         self._db.execute("COMMIT")
 
-    def finish(self) -> None:
-        """Note that the market is over."""
-        self._put("over", True)
-
-    def forget_positions(self, books: Books) -> None:
-        """Write the positions anew after a day has been closed."""
+    def save_holdings(self, books: Books) -> None:
+        """Write what is held and open anew."""
         self._db.execute("BEGIN")
-        self._db.execute("DELETE FROM positions")
-        books.touched.update(books.positions)
-        self._write_books(books)
-        holdings = {key: asdict(one) for key, one in books.holdings.items()}
-        self._put("holdings", holdings)
+        self._write_anew(books)
         self._db.execute("COMMIT")
 
     def records(self, day: str) -> list[Record]:
@@ -171,6 +189,13 @@ class Store:
             "INSERT INTO events (document) VALUES (?)", [(json.dumps(e),) for e in notes.events]
         )
         self._write_books(books)
+
+    def _write_anew(self, books: Books) -> None:
+        self._db.execute("DELETE FROM positions")
+        books.touched.update(books.positions)
+        self._write_books(books)
+        holdings = {key: asdict(one) for key, one in books.holdings.items()}
+        self._put("holdings", holdings)
 
     def _write_books(self, books: Books) -> None:
         self._db.executemany(

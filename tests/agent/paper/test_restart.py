@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.paper.books import Books
+from agent.paper.desk import Notes
 from agent.paper.market import Market
 from agent.paper.opening import open_exchange
 from agent.paper.store import Store
@@ -114,7 +116,7 @@ def test_a_run_of_another_market_or_one_that_is_over_is_not_gone_on_with(tmp_pat
     first.close()
     same = Store(path, "one market")
     assert same.instant() == (0, 5)
-    same.finish()
+    same.save((0, 6), "2025-11-03", Notes(), Books(1), marks={"over": True})
     same.close()
     over = Store(path, "one market")
     assert over.instant() is None

@@ -41,7 +41,7 @@ def test_a_token_dies_at_six_in_the_morning(
     since: str, asked: str, later: int, alive: bool
 ) -> None:
     access = Access(strict=True)
-    token = login(access, "r", at(since))
+    token = login(access, access.request_token(at(since)), at(since))
     when = at(asked, DAY.replace(day=DAY.day + later))
     assert access.allows("paper", token, when) is alive
     assert not access.allows("paper", "paper", when)
