@@ -246,7 +246,7 @@ def _open_lines(path: Path, files: contextlib.ExitStack) -> Opened:
             if str(path) == "-"
             else files.enter_context(path.open(encoding="utf-8-sig", errors="replace", newline=""))
         )
-        header = source.readline()
+        header = source.readline().removeprefix("\ufeff")  # stdin's mark; a file's is gone
     except OSError as fault:
         raise SettingRefused(
             f"--ticks or --candles {path}",

@@ -239,6 +239,14 @@ def test_candles_print_a_member_and_the_band(replay) -> None:
     assert "--budget beside --candles" in str(refused.exception)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_header(replay) -> None:
+    wanted = lines(replay(P, TICKS))
+    assert lines(replay(P, "\ufeff" + TICKS)) == wanted
+    given = ["replay", "--policy", "half_giveback", "--ticks", "-", *BASE]
+    piped = [CliRunner().invoke(app, given, input=mark + TICKS) for mark in ("", "\ufeff")]
+    assert lines(piped[0]) == lines(piped[1]) != []
+
+
 def test_a_preset_is_taken_by_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(TICKS)
     given = ["replay", "--policy", "user_example", "--ticks", str(tmp_path / "t.csv"), *BASE]
