@@ -109,7 +109,10 @@ def money_guards(turn: Turn) -> None:
     desk = turn.desk
     if desk.money is None:
         return
-    found = {breach.limit: breach for breach in guards(desk.money, desk.rules.money)}
+    breaches = guards(desk.money, desk.rules.money)
+    if not breaches and not desk.guards:
+        return
+    found = {breach.limit: breach for breach in breaches}
     for name in MONEY_GUARDS:
         if name not in found and name.startswith("margin"):
             turn.lift(name)
@@ -221,7 +224,10 @@ def _day_over(turn: Turn) -> None:
             words = f"{trade.open} {trade.side.value} shares are open after the close"
             turn.note("open after close", trade.key, words, trade.number)
             turn.notify("alarm", "open after close", f"{trade.key}: {words}")
-    turn.set(sights={}, bands={}, candidates=(), windows={}, margins_per_share={})
+    # No range reaches over a night: a gap or a split is not how far a minute goes. (The ATR of
+    # the model's candles comes anew with their history.)
+    atrs = {at: replace(atr, close=0) for at, atr in turn.desk.atrs.items()}
+    turn.set(sights={}, bands={}, candidates=(), windows={}, margins_per_share={}, atrs=atrs)
 
 
 def _decide(turn: Turn) -> None:

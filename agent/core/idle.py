@@ -42,7 +42,7 @@ from agent.risk.margin import Margins
 from agent.trailing.ratchet import TrailState, guarded, is_news, stop_after, target_now
 from agent.trailing.rules import Rules
 
-IDLE_MAX = 1_000  # ticks that may wait to be written down: what a desk holds stays bounded
+IDLE_MAX = 1_000  # ticks of keys without a trade that may wait: what a desk holds stays bounded
 FAR = 1 << 62
 _made = tuple.__new__  # a named tuple's own constructor takes three times as long
 PRICES_MAX = 4_096  # prices whose worth a lull remembers
@@ -94,9 +94,10 @@ class Lull:
 
 
 # The last tick of a key with a trade: its time, its price in ticks, what the key is worth at it,
-# when it came to us.
-# Idle ticks, newest first: a list that many desks share. Both are bare tuples: made at every tick.
-Seen = tuple[int, int, Paise, int]
+# and itself (before the first idle one: what the desk saw).
+# Idle ticks of other keys, newest first: a list that many desks share. Both are bare tuples: made
+# at every tick.
+Seen = tuple[int, int, Paise, TickSeen | Sight]
 Log = tuple[TickSeen, "Log | None"]
 
 
@@ -155,31 +156,28 @@ class Idle(NamedTuple):
 
     def written(self) -> Desk:
         """Return the desk as the plain way leaves it after these ticks."""
-        desk, ticks = self.frame.desk, list[TickSeen]()
-        log = self.log
-        while log is not None:
-            tick, log = log
-            ticks.append(tick)
-        last = {tick.key: tick for tick in reversed(ticks)}
-        sights = {**desk.sights, **{k: Sight(t.quote, t.at_ms) for k, t in last.items()}}
+        desk, asked = self.frame.desk, self.asked
+        sights = {**desk.sights, **self._others()}
         trades, lulls, book = dict(desk.trades), dict(desk.lulls), desk.money
-        asked = self.asked
-        for key in self.frame.lulls if asked.book_call else last:
-            lull = self.frame.lulls.get(key)
+        for key, seen in self.seen.items():
+            lull, last = self.frame.lulls.get(key), seen[3]
             if lull is None or book is None:
                 continue
             trade = lull.trade
-            if key in last:
-                quote = last[key].quote
+            if isinstance(last, TickSeen):
+                quote = last.quote
+                sights[key] = Sight(quote, last.at_ms)
                 trade = _after(trade, quote)
-                # the marks come one by one here: only `self.best` has seen them as they came
-                marked = money.on_mark(book, key, trade.instrument.paise(quote.last))
-                book = replace(marked, best=self.best)
+                book = money.on_mark(book, key, trade.instrument.paise(quote.last))
             if asked.book_call > trade.book_call:
                 trade = replace(trade, book_call=asked.book_call)
-            trades[trade.number], lulls[key] = trade, replace(lull, trade=trade)
-        if asked.margins is not None and book is not None:
-            book = money.on_margins(book, asked.margins)
+            if trade is not lull.trade:
+                trades[trade.number], lulls[key] = trade, replace(lull, trade=trade)
+        if book is not None and self.seen:
+            # the marks came one by one here: only `self.best` has seen them as they came
+            book = replace(book, best=self.best)
+            if asked.margins is not None:
+                book = money.on_margins(book, asked.margins)
         return replace(
             desk,
             now_ms=self.now_ms,
@@ -192,6 +190,14 @@ class Idle(NamedTuple):
             lulls=lulls,
         )
 
+    def _others(self) -> dict[str, Sight]:
+        """Return the last sights of keys without a trade, in the order in which they came."""
+        ticks, log = list[TickSeen](), self.log
+        while log is not None:
+            tick, log = log
+            ticks.append(tick)
+        return {tick.key: Sight(tick.quote, tick.at_ms) for tick in reversed(ticks)}
+
 
 def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
     """Return the desk after a tick that is proven idle; None where it is not."""
@@ -202,7 +208,7 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
             return None
     frame, now_ms, waiting, log, net, best, seen, asked = idle
     at_ms, key = event.at_ms, event.key
-    if at_ms < now_ms or waiting >= IDLE_MAX:
+    if at_ms < now_ms:
         return None
     lulls = frame.lulls
     if key in lulls:
@@ -226,9 +232,12 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
             best = net
         if net <= frame.floor or best - net >= frame.fall:
             return None
-        seen = {**seen, key: (exchange_ms, price, worth, at_ms)}
-    after = _made(Idle, (frame, at_ms, waiting + 1, (event, log), net, best, seen, asked))
-    return unwritten(after, at_ms)
+        seen = {**seen, key: (exchange_ms, price, worth, event)}
+    else:
+        if waiting >= IDLE_MAX:
+            return None
+        waiting, log = waiting + 1, (event, log)
+    return unwritten(_made(Idle, (frame, at_ms, waiting, log, net, best, seen, asked)), at_ms)
 
 
 def lull_of(desk: Desk, number: int) -> Lull | None:
@@ -245,7 +254,7 @@ def lull_of(desk: Desk, number: int) -> Lull | None:
     levels, session, book = trade.levels, desk.session, desk.money
     if levels is None or book is None or session is None or session.pauses or not _rests(trade):
         return None
-    if trade.average != levels.average or tighter_risk(book, trade) is not None:
+    if not trade.averages(levels.average) or tighter_risk(book, trade) is not None:
         return None
     bounds = _bounds(levels.trail)
     known = desk.atrs.get((trade.key, desk.interval))
@@ -339,6 +348,7 @@ def begun(desk: Desk) -> Idle | None:
         if not trade.closed_ms:
             lull = desk.lulls.get(trade.key)
             same = lull is not None and lull.trade is trade and trade.key not in lulls
+            same = same and trade.key in desk.sights
             lulls[trade.key] = lull if same and lull is not None and lull.holds(desk) else None
     found = [lull for lull in lulls.values() if lull is not None]
     asked = Asked(desk.calls, desk.polls, desk.asking, 0, None)
@@ -382,7 +392,7 @@ def is_short(desk: Desk, margins: Margins) -> bool:
 
 def _seen(desk: Desk, lull: Lull) -> Seen:
     """Return a key's last tick before the idle ones: the later of what sight and levels saw."""
-    trade, sight, levels = lull.trade, desk.sights.get(lull.trade.key), lull.trade.levels
+    trade, sight, levels = lull.trade, desk.sights[lull.trade.key], lull.trade.levels
     screen = None if levels is None else levels.trail.screen
     believed = 0 if screen is None else int(screen.believed)
     last_ms = 0 if screen is None else int(screen.last_ms or 0)
@@ -391,8 +401,7 @@ def _seen(desk: Desk, lull: Lull) -> Seen:
         worth = lull.worths.get(believed)
     if worth is None:
         worth = _worth(desk, position)
-    seen_ms, at_ms = (0, 0) if sight is None else (sight.quote.exchange_ms, sight.at_ms)
-    return max(last_ms, seen_ms), believed, worth, at_ms
+    return max(last_ms, sight.quote.exchange_ms), believed, worth, sight
 
 
 def _worth_at(desk: Desk, lull: Lull, price: int) -> Paise:

@@ -57,7 +57,7 @@ def ensure_levels(turn: Turn, trade: Trade) -> Trade:
         return trade
     if trade.levels is None:
         return _opened(turn, trade)
-    if trade.average == trade.levels.average or trade.pin.agent == "adopted":
+    if trade.averages(trade.levels.average) or trade.pin.agent == "adopted":
         return trade
     levels = trade.levels
     plan, trail = scale_in(levels.plan, levels.trail, trade.average)

@@ -51,7 +51,7 @@ def _polled(idle: Idle, at_ms: int) -> Answer | None:
         return None
     if any(purpose.startswith("book") for purpose in asked.asking.values()):
         return None
-    if any(at_ms - seen[3] > watch.stale_ms for seen in idle.seen.values()):
+    if any(at_ms - seen[3].at_ms > watch.stale_ms for seen in idle.seen.values()):
         return None
     calls, polls, asking = asked.calls + 1, asked.polls + 1, dict(asked.asking)
     whole = polls % watch.positions_every == 0

@@ -15,7 +15,7 @@ from fractions import Fraction
 from agent.core.values import Reason
 from agent.market.instruments import Instrument, Side
 from agent.orders.leg import Leg
-from agent.orders.lifecycle import OrderState
+from agent.orders.lifecycle import FINAL, OrderState
 from agent.trailing.plan import Plan
 from agent.trailing.planner import Budget, PlacedStop
 from agent.trailing.ratchet import TrailState
@@ -164,12 +164,21 @@ class Trade:
     @property
     def open(self) -> int:
         """Shares held now; below 0 our own exits closed more than there was."""
-        return self.entered - self.left
+        held = self.adopted_shares - self.external_shares
+        if self.entry is not None:
+            held += self.entry.filled
+        for leg in self.exits:
+            held -= leg.filled
+        return held
 
     @property
     def average(self) -> Fraction:
         """The average entry price in rupees; only with something entered."""
         return Fraction(self.entered_paise, 100 * self.entered)
+
+    def averages(self, price: Fraction) -> bool:
+        """Tell whether `average` is this price, without working it out."""
+        return self.entered_paise * price.denominator == price.numerator * 100 * self.entered
 
     @property
     def entry_live(self) -> bool:
@@ -179,7 +188,7 @@ class Trade:
     @property
     def live_exits(self) -> tuple[Leg, ...]:
         """Exits that may still trade."""
-        return tuple(leg for leg in self.exits if not leg.final)
+        return tuple([leg for leg in self.exits if leg.state not in FINAL])
 
     @property
     def exit(self) -> Leg | None:

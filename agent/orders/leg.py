@@ -243,7 +243,7 @@ def look_due(leg: Leg, look: LookupRules) -> int:
         since, first = leg.lost_ms, look.first_ms
     elif flight is not None and flight.answered_ms:
         since, first = flight.answered_ms, look.first_ms if flight.lost else look.confirm_ms
-    elif flight is None and leg.state in {OrderState.ACCEPTED, OrderState.PENDING}:
+    elif flight is None and (leg.state is OrderState.ACCEPTED or leg.state is OrderState.PENDING):
         since, first = leg.sent_ms, look.confirm_ms
     else:
         return 0

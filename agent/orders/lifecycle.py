@@ -31,6 +31,8 @@ class OrderState(StrEnum):
     REJECTED = "rejected"
     ABSENT = "absent"  # looked for and given up
 
+    __hash__ = str.__hash__  # asked of every order at every event; an Enum's own is slow
+
 
 class Evidence(StrEnum):
     """What we have seen or been told about an order."""

@@ -196,7 +196,7 @@ def on_mark(portfolio: Portfolio, key: str, price: Paise) -> Portfolio:
     for slot in slots_of(portfolio, key):
         position = portfolio.positions[slot]
         if position.mark != price:
-            portfolio = with_position(portfolio, slot, replace(position, mark=price))
+            portfolio = _marked(portfolio, slot, position, price)
     return portfolio
 
 
@@ -338,6 +338,23 @@ def with_position(portfolio: Portfolio, slot: Slot, position: Position | None) -
         positions=positions,
         unrealised=plain(unrealised),
         guarded=plain(guarded),
+        exit_charges=exit_charges,
+    )
+
+
+def _marked(portfolio: Portfolio, slot: Slot, old: Position, price: Paise) -> Portfolio:
+    """Return the portfolio with a position at a new mark: `with_position`, for every tick."""
+    new = replace(old, mark=price)
+    change = new.unrealised - old.unrealised
+    guarded, exit_charges = portfolio.guarded, portfolio.exit_charges
+    if old.guard_mark is None:
+        guarded = plain(guarded + change)
+        exit_charges += exit_cost(new, portfolio.on) - exit_cost(old, portfolio.on)
+    return replace(
+        portfolio,
+        positions={**portfolio.positions, slot: new},
+        unrealised=plain(portfolio.unrealised + change),
+        guarded=guarded,
         exit_charges=exit_charges,
     )
 

@@ -162,9 +162,10 @@ def decide(
     if order.in_flight is not None:
         return order, Decision(WAIT, order.wanted, f"a move to {order.in_flight} is in flight")
     left = budget.spendable - order.used
-    share = max(Fraction(day_left), Fraction(1, 1000))
-    step = _ceil(Fraction(budget.risk_ticks, max(left, 1)) / share)
-    quiet_ms = _ceil(Fraction(budget.quiet_ms * max(budget.spendable, 1), max(left, 1)) / share)
+    share = max(Fraction(day_left), Fraction(1, 1000)) if day_left != 1 else 1
+    over, under = share.numerator * max(left, 1), share.denominator
+    step = -(-budget.risk_ticks * under // over)
+    quiet_ms = -(-budget.quiet_ms * max(budget.spendable, 1) * under // over)
     told = f"gain {gain} ticks, step {step}, {left} of {budget.spendable} moves left"
     since = order.changed_ms if order.changed_ms is not None else now_ms
     quiet = now_ms - since >= quiet_ms
@@ -185,7 +186,3 @@ def answered(order: PlacedStop, *, applied: bool) -> PlacedStop:
     """
     placed = order.in_flight if applied and order.in_flight is not None else order.placed
     return replace(order, placed=placed, in_flight=None)
-
-
-def _ceil(value: Fraction) -> int:
-    return -((-value).__floor__())

@@ -56,6 +56,7 @@ class Street:
     due: int = 1 << 62
     rows: dict[str, OrderRow] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
+    shares: dict[str, int] = field(default_factory=dict)  # what the broker holds, signed
     side: str = "BUY"
     aside_s: float = 0.0  # CPU seconds spent on events that are no ticks
 
@@ -108,8 +109,7 @@ class Street:
 
     def enter(self) -> None:
         """Let the model speak for instruments that are wanted and not held."""
-        open_keys = {trade.key for trade in self.desk.open_trades}
-        wanted = [key for key in self.keys[: self.held] if key not in open_keys]
+        wanted = [key for key in self.keys[: self.held] if not self.shares.get(key)]
         if not wanted:
             return
         self.side = "SELL" if self.side == "BUY" else "BUY"
@@ -153,12 +153,10 @@ class Street:
                 )
                 self.take(ev.HistoryRead(now, command.call, command.key, "5minute", candles))
             case cmd.ReadBook():
-                held = tuple(
-                    HeldRow(t.key, "MIS", t.side.sign * t.open, 10_000)
-                    for t in self.desk.open_trades
-                    if t.open
-                )
-                rows = tuple(self.rows.values())
+                # rows and positions are read anew each time, as from a broker
+                shares = self.shares.items()
+                held = tuple(HeldRow(key, "MIS", count, 10_000) for key, count in shares if count)
+                rows = tuple(replace(row) for row in self.rows.values())
                 self.take(ev.BookRead(now, command.call, rows, held if command.positions else None))
             case cmd.Place() | cmd.Modify() | cmd.Cancel():
                 self.order(command)
@@ -178,7 +176,10 @@ class Street:
         assert leg is not None
         terms = leg.terms if isinstance(command, cmd.Cancel) else command.terms
         row = self.row(leg, order_id, trade.key, terms, cancelled=isinstance(command, cmd.Cancel))
-        self.rows[order_id] = row
+        before, self.rows[order_id] = self.rows.get(order_id), row
+        filled = row.filled - (0 if before is None else before.filled)
+        signed = filled if row.transaction == "BUY" else -filled
+        self.shares[trade.key] = self.shares.get(trade.key, 0) + signed
         self.take(ev.OrderSeen(self.now, row))
 
     def row(self, leg: Leg, order_id: str, key: str, terms: Terms, *, cancelled: bool) -> OrderRow:
