@@ -232,10 +232,12 @@ def round_trips(deal: Deal) -> tuple[tuple[RoundTrip, ...], Held | None]:
     quantities = [*taken, left]
     values, costs = shared(value, quantities), split_charges(paid, quantities)
     parts = [
-        replace(_closed(deal, orders, quantity), part=n + 1, last=not left and n + 1 == len(days),
-                entry_value=values[n], entry_charges=costs[n])
-        for n, (orders, quantity) in enumerate(zip(days.values(), taken, strict=True))
-    ]  # fmt: skip
+        replace(
+            _closed(deal, orders, n + 1, taken[n], values[n], costs[n]),
+            last=not left and n + 1 == len(days),
+        )
+        for n, orders in enumerate(days.values())
+    ]
     opened = deal.entries[0].at_ms
     held = Held(deal, left, values[-1], opened, costs[-1]) if left else None
     return tuple(part for part in parts if part.quantity or part.exit_charges.total), held
@@ -266,8 +268,10 @@ def with_depository(rows: Iterable[RoundTrip]) -> list[RoundTrip]:
     return found
 
 
-def _closed(deal: Deal, orders: Sequence[Order], quantity: int) -> RoundTrip:
-    """Return what a day's exits closed, its entry side still to be filled in."""
+def _closed(
+    deal: Deal, orders: Sequence[Order], part: int, quantity: int, entered: int, paid: Charges
+) -> RoundTrip:
+    """Return what a day's exits closed of what was `entered` for its value and charges."""
     sold = sum(order.quantity for order in orders)
     value = sum(order.value for order in orders)
     cost = NO_CHARGES
@@ -275,13 +279,13 @@ def _closed(deal: Deal, orders: Sequence[Order], quantity: int) -> RoundTrip:
         cost += order_cost(deal, order, deal.side.exit_transaction)
     row = RoundTrip(
         deal,
-        1,
+        part,
         quantity,
-        0,
+        entered,
         value * quantity // sold,
         deal.entries[0].at_ms,
         max(order.at_ms for order in orders),
-        NO_CHARGES,
+        paid,
         cost,
     )
     return replace(row, notes=_notes(row, orders, sold))

@@ -42,14 +42,19 @@ ROOT = Path(__file__).resolve().parents[2]
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 ROOMS = ("agent/risk", "agent/portfolio")
 FILES = ("agent/market/charges.py", "agent/market/by_symbol.py")
-TESTS = ("tests/agent/risk", "tests/agent/portfolio", "tests/agent/market/test_charges.py")
+TESTS = (
+    "tests/agent/risk",
+    "tests/agent/portfolio",
+    "tests/agent/market/test_charges.py",
+    "tests/agent/market/test_by_symbol.py",
+)
 LONG = "tests/agent/portfolio/test_month.py"  # a second a seed, and nothing that the others miss
 NEAR = {  # the test files to try first where a module's are not called after it
     "agent/risk/book.py": ("guards", "entry"),
     "agent/risk/limits.py": ("entry", "guards"),
     "agent/risk/margin.py": ("guards", "entry"),
     "agent/portfolio/fiscal.py": ("roundtrips",),
-    "agent/market/by_symbol.py": ("sectors",),
+    "agent/market/by_symbol.py": ("by_symbol", "sectors"),
 }
 EXAMPLES, EXAMPLES_OF_SLOW, EXAMPLES_QUICK = 12, 4, 3
 SLOW_S = 0.3

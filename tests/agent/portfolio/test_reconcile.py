@@ -96,8 +96,8 @@ def test_what_differs(
         ([(-4, 100_00)], [], -4, 0, "NSE:A MIS: we hold -4, the broker has no such row"),
         ([], [row(5, key="NSE:B")], 0, 5,
          "NSE:B MIS: the broker holds 5, not ours: left alone"),
-        ([(10, 100_00)], [row(10, 101_00)], 100_00, 101_00,
-         "NSE:A MIS: our average is Rs 100.0000, the broker's Rs 101.0000"),
+        ([(10, 100_25)], [row(10, 101_05)], 100_25, 101_05,
+         "NSE:A MIS: our average is Rs 100.2500, the broker's Rs 101.0500"),
         ([(10, 100_00), (-10, 110_00)], [row(0, 0, 95_00)], 100_00, 95_00,
          "NSE:A MIS: our gross profit is Rs 100.0000, the broker's Rs 95.0000"),
     ],
@@ -131,8 +131,8 @@ def test_a_night_s_reasons_in_words() -> None:
         "NSE:A MIS: the journal's average is Rs 100.0000, the broker's Rs 98.0000",
     )
     assert close_jump("NSE:A", 100_00, 94_99) is not None
-    assert close_jump("NSE:A", 80_00, 88_88) == (
-        f"NSE:A: the previous close reads 88.88, we know 80.00 (+11.1 %): {action}"
+    assert close_jump("NSE:A", 80_05, 88_88) == (
+        f"NSE:A: the previous close reads 88.88, we know 80.05 (+11.0 %): {action}"
     )
 
 

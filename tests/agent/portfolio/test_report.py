@@ -104,6 +104,8 @@ def test_a_delivery_sale_pays_the_depository_once_a_scrip() -> None:
     report = daily_report(portfolio, closed)
     assert report.dp_charges == 1_534
     assert report.net == report.total.net - 1_534
+    paid = rupees(report.total.charges + 1_534)
+    assert report.lines()[0].endswith(f"- charges {paid}; 1 round trips, 0 still open")
     assert daily_report(*day()).dp_charges == 0
     _, same_day = on_fill(
         on_fill(Portfolio(bought.on), bought)[0],

@@ -106,6 +106,8 @@ def test_a_position_without_a_price_is_named_and_not_counted() -> None:
     assert shown["unpriced"] == ["NSE:A"]
     short = results([deal(order(10, 100), side=Side.SHORT)], {"NSE:A": Price(101_00, at(MONDAY))})
     assert (short.total.unrealised, short.unpriced) == (-10_00, ())
+    even = results([deal(order(10, 100))], {"NSE:A": Price(100_00, at(MONDAY))})
+    assert (even.total.unrealised, even.unpriced) == (0, ())
 
 
 def test_a_price_older_than_the_trade_counts_on_the_trade_s_day() -> None:

@@ -66,7 +66,7 @@ def test_averages_round_at_the_fourth_decimal_and_values_do_not() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", '=HYPERLINK("http://x")',
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\tx", "\rx", " =1", '=HYPERLINK("http://x")',
      "＝1", "-2+3+cmd|' /C calc'!A0"],  # noqa: RUF001
 )  # fmt: skip
 def test_a_formula_gets_an_apostrophe_and_comes_back_as_text(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agent.risk.settings import (
     DEFAULTS,
@@ -28,10 +28,65 @@ def test_the_defaults_are_the_safe_ones() -> None:
     assert risk.max_sector is None
 
 
+#  every default as docs/money.md and the help tell it: a changed one moves somebody's money
+SHIPPED: dict[type, dict[str, object]] = {
+    CapitalSettings: {"total": "100000", "mode": "pooled", "long_share": "50",
+                      "short_share": "50"},
+    SizingSettings: {"mode": "risk_per_trade", "quantity": 1, "notional": "25%",
+                     "risk": "0.25%", "volatility": "0.25%", "slices": 1},
+    RiskSettings: {"max_open_positions": 3, "max_gross": "100%", "max_net": "100%",
+                   "max_long": "100%", "max_short": "100%", "max_symbol": "40%",
+                   "max_sector": None, "max_trades": 30, "max_round_trips": 6,
+                   "max_daily_loss": "1%", "max_drawdown": "1.5%", "min_price": "50",
+                   "allow_long": True, "allow_short": True},
+    MarginSettings: {"warn_at": "80", "no_entry_at": "90", "reduce_at": "95",
+                     "fallback_mis": "50", "fallback_carry": "100"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_the_settings_as_shipped(model: type[BaseModel]) -> None:
+    assert model().model_dump(mode="json") == SHIPPED[model]
+
+
+#  key              least and most taken      refused just beyond them
+@pytest.mark.parametrize(
+    ("model", "key", "taken", "refused"),
+    [
+        (CapitalSettings, "total", ["0.01", "1"], ["0", "-1"]),
+        (CapitalSettings, "long_share", ["0", "50"], ["-0.01", "50.01"]),
+        (SizingSettings, "quantity", [1, 2], [0, -1]),
+        (SizingSettings, "slices", [1, 10], [0, 11]),
+        (RiskSettings, "max_open_positions", [0, 1], [-1]),
+        (RiskSettings, "max_trades", [0, 1], [-1]),
+        (RiskSettings, "max_round_trips", [0, 1], [-1]),
+        (RiskSettings, "min_price", ["0", "0.05"], ["-0.05", "-1"]),
+        (MarginSettings, "warn_at", ["0", "90"], ["-0.01", "90.01"]),
+        (MarginSettings, "reduce_at", ["90", "100"], ["89.99", "100.01"]),
+        (MarginSettings, "fallback_mis", ["0", "100"], ["-0.01", "100.01"]),
+        (MarginSettings, "fallback_carry", ["0", "100"], ["-0.01", "100.01"]),
+    ],
+)
+def test_a_setting_is_taken_up_to_its_bounds(
+    model: type[BaseModel], key: str, taken: list[object], refused: list[object]
+) -> None:
+    for value in taken:
+        assert str(getattr(model(**{key: value}), key)) == str(value)  # type: ignore[arg-type]
+    for value in refused:
+        with pytest.raises(ValidationError):
+            model(**{key: value})  # type: ignore[arg-type]
+
+
+def test_a_setting_does_not_change_under_a_decision() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        DEFAULTS.risk.max_trades = 31
+    assert DEFAULTS.capital.paise == LAKH
+
+
 @pytest.mark.parametrize(
     ("given", "paise"),
     [("1%", 1_000_00), ("0.25%", 250_00), (5000, 5_000_00), ("5000", 5_000_00),
-     (5000.5, 5_000_50), ("0", 0), ("33.333333%", 33_333_33)],
+     (5000.5, 5_000_50), ("0", 0), ("0%", 0), ("33.333333%", 33_333_33)],
 )  # fmt: skip
 def test_an_amount_is_rupees_or_a_share_of_the_capital(given: object, paise: int) -> None:
     assert parse_amount(given).paise(LAKH) == paise
