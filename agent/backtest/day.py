@@ -4,7 +4,8 @@ At an instant: the exchange moves and its ticks and updates are seen; what was o
 candles close; timers fire; then calls leave. This is the order of the live loop in lock-step
 (agent/shell/loop.py), without its threads. A tick that nobody looks at (nothing open, nothing
 waiting in that instrument) is not decided on at once: it is remembered, and told before the next
-thing that could look; the decisions are the same (tested).
+thing that could look; a closed candle that asks nobody anything, likewise. The decisions are the
+same (tested). Between two instants at which anything but ticks is due, only ticks are played.
 """
 
 from __future__ import annotations
@@ -23,12 +24,17 @@ from agent.backtest.signals import SignalFunction, SignalRow, Versions, by_insta
 from agent.backtest.trips import trips_of
 from agent.core import commands as cmd
 from agent.core import events as ev
-from agent.core.decide import decide
+from agent.core.decide import decide, decide_plainly
+from agent.core.idle import idle_after
+from agent.core.quiet import QUIET, quiet_after
 from agent.core.state import Desk, Sight
+from agent.core.turn import Turn
 from agent.core.values import Mode, Quote
+from agent.core.windows import on_candle
+from agent.errors import check
 from agent.market.instruments import Side
-from agent.paper.board import Board
-from agent.paper.exchange import Exchange
+from agent.paper.board import FAR, Board
+from agent.paper.exchange import Exchange, Instant
 from agent.signals.feed import CandleFeed
 
 HISTORY_CANDLES: Final = 30  # what an ATR of 14 has settled from
@@ -46,7 +52,8 @@ class DayRun:
     signals : rows of that day, or a function that is asked when candles close
     settings : Settings
     every_tick : bool
-        Decide on ticks that nobody looks at, too: slower, and the same (a test compares).
+        Decide on everything at once, ticks that nobody looks at, too, and the plain way: slower,
+        and the same (a test compares).
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class DayRun:
         self._legs = {key: market.legs(key) for key in universe}
         self._timers: dict[str, int] = {}
         self._unseen: dict[str, int] = {}  # the last tick of each key that was not decided on
+        self._late: list[ev.CandleClosed] = []  # closed, and not told yet
         self._held: dict[str, Side] = {}
         self._waiting = self._finished = False
         self._to_come = 0  # instants at which rows are still to be heard
@@ -111,8 +119,12 @@ class DayRun:
         self._begin()
         exchange = self.exchange
         while not exchange.over and not self._finished:
-            dues = [exchange.next_due(), self._timer_due(), self.link.next_ms, self._feed_due()]
-            self._instant(max(min(due for due in dues if due is not None), exchange.now_ms))
+            own = min(self._timer_due(), self._feed_due(), self.link.next_ms)
+            until = min(max(own, exchange.now_ms), exchange.timers_due)
+            if exchange.ticks_due < until:
+                self._ticks(until)
+            else:
+                self._instant(until)
         audit = exchange.findings()
         trips = trips_of(self.desk, exchange, self._market)
         return Day(
@@ -138,6 +150,25 @@ class DayRun:
         self._take(ev.FeedChanged(now, connected=True))
         self.link.dispatch(now)
 
+    def _ticks(self, until_ms: int) -> None:
+        """Play the ticks before an instant, up to the first one that has any consequence.
+
+        Of that one the instant is finished; what others would have done at theirs is nothing.
+        """
+        exchange = self.exchange
+        boards = tuple(exchange.boards.values())
+        while (at_ms := exchange.ticks_due) < until_ms:
+            self.instants += 1
+            if self._held:
+                self._turn_against()
+            plain = exchange.tick(at_ms)
+            for board in boards:
+                if board.ticked_ms == at_ms and self._tick(board, at_ms):
+                    plain = False
+            if not plain:
+                self._rest(at_ms, exchange.instant())
+                return
+
     def _instant(self, at_ms: int) -> None:
         self.instants += 1
         if self._held:
@@ -145,6 +176,10 @@ class DayRun:
         instant = self.exchange.move_to(at_ms)
         for board in instant.ticked:
             self._tick(board, at_ms)
+        self._rest(at_ms, instant)
+
+    def _rest(self, at_ms: int, instant: Instant) -> None:
+        """Do what an instant brings after its ticks."""
         for update in instant.notes.updates:
             self.link.update(update)
         for event in self.link.arrivals(at_ms):
@@ -157,44 +192,84 @@ class DayRun:
             self._fire(at_ms)
         self.link.dispatch(at_ms)
 
-    def _tick(self, board: Board, at_ms: int) -> None:
+    def _tick(self, board: Board, at_ms: int) -> bool:
+        """Take a tick; return whether anything but what was last seen has changed."""
         key = board.instrument.key
-        for closed in self._feeds[key].tick(key, _bare(board, at_ms), at_ms):
-            self._take(closed)
         # a candidate is tried on every packet, whosever it is
-        if self._every_tick or self._waiting or key in self._held:
+        looked_at = self._every_tick or self._waiting or key in self._held
+        quote = quote_of(board, at_ms) if looked_at else _bare(board, at_ms)
+        feed = self._feeds[key]
+        due = feed.next_ms
+        changed = False
+        for closed in feed.tick(key, quote, at_ms):
+            changed = self._take(closed) or changed
+        if changed:
+            looked_at = self._every_tick or self._waiting or key in self._held
+            quote = quote_of(board, at_ms) if looked_at else quote
+        if looked_at:
             self._unseen.pop(key, None)
-            self._decide(ev.TickSeen(at_ms, key, quote_of(board, at_ms)))
+            changed = self._decide(ev.TickSeen(at_ms, key, quote)) or changed
         else:
             self._unseen[key] = at_ms
+        return changed or feed.next_ms != due
 
-    def _take(self, event: ev.Event) -> None:
-        """Decide on an event, after putting down what was seen last and not decided on.
+    def _take(self, event: ev.Event) -> bool:
+        """Decide on an event, or keep a candle for later that only adds to what is known.
 
-        A packet that nobody looks at changes the sight of its instrument, and nothing else.
+        A candle of another interval than the model's asks nobody anything: its true range is
+        wanted by the next event that is not proven to change nothing.
         """
-        if self._unseen:
-            desk = self.desk if self.desk.idle is None else self.desk.idle.written()
-            boards, sights = self.exchange.boards, dict(desk.sights)
-            for key, at_ms in self._unseen.items():
-                sights[key] = Sight(quote_of(boards[key], at_ms), at_ms)
-            self._unseen = {}
-            self.desk = replace(desk, sights=sights)
-        self._decide(event)
+        if (
+            isinstance(event, ev.CandleClosed)
+            and event.interval != self.desk.rules.interval
+            and not self._every_tick
+        ):
+            self._late.append(event)
+            return False
+        changed = self._decide(event)
         if isinstance(event, ev.DayOpened):
             self._tell_history()
+        return changed
 
-    def _decide(self, event: ev.Event) -> None:
+    def _decide(self, event: ev.Event) -> bool:
+        """Decide on an event; return whether it did more than add to what was last seen."""
         self.events += 1
         if isinstance(event, ev.ModelAnswered):
             self._to_come -= 1
-        self.desk, commands = decide(self.desk, event)
+        found = None if self._every_tick else _quietly(self.desk, event)
+        if found is None:
+            self._catch_up(sights=not isinstance(event, ev.TickSeen))
+            decided = decide_plainly if self._every_tick else decide
+            self.desk, commands = decided(self.desk, event)
+        else:
+            self.desk, commands = found
         for command in commands:
             self._carry_out(command)
         # a tick about which nothing is said opens, closes and drops nothing; to look at the desk
         # would have it written down (agent/core/idle.py)
-        if commands or not isinstance(event, ev.TickSeen):
+        if found is None and (commands or not isinstance(event, ev.TickSeen)):
             self._look()
+        return bool(commands) or not isinstance(event, ev.TickSeen)
+
+    def _catch_up(self, *, sights: bool) -> None:
+        """Tell candles that were kept for later, and put down what was seen and not decided on.
+
+        A packet that nobody looks at changes the sight of its instrument, and nothing else.
+        """
+        if self._late:
+            turn = Turn(self.desk, self.desk.now_ms)
+            for closed in self._late:
+                asks = on_candle(turn, closed)
+                check(not asks, "a candle of another interval asks nobody", event=closed)
+            self.events += len(self._late)
+            self.desk, self._late = turn.desk, []
+        if sights and self._unseen:
+            desk = self.desk if self.desk.idle is None else self.desk.idle.written()
+            boards, known = self.exchange.boards, dict(desk.sights)
+            for key, at_ms in self._unseen.items():
+                known[key] = Sight(quote_of(boards[key], at_ms), at_ms)
+            self._unseen = {}
+            self.desk = replace(desk, sights=known)
 
     def _look(self) -> None:
         desk = self.desk
@@ -249,12 +324,12 @@ class DayRun:
             if legs is not None and board.cursor + 1 in legs.low_first:
                 _lay(board, legs, side)
 
-    def _timer_due(self) -> int | None:
-        return min(self._timers.values(), default=None)
+    def _timer_due(self) -> int:
+        return min(self._timers.values(), default=FAR)
 
-    def _feed_due(self) -> int | None:
+    def _feed_due(self) -> int:
         dues = [feed.next_ms for feed in self._feeds.values() if feed.next_ms is not None]
-        return min(dues, default=None)
+        return min(dues, default=FAR)
 
     # signals
 
@@ -288,6 +363,14 @@ class DayRun:
         return lambda at: ev.ModelDescribed(
             at, number, MODEL, rules.interval, rules.window, rules.universe, infos
         )
+
+
+def _quietly(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[cmd.Command, ...]] | None:
+    """Return the answer to an event that is proven to bring no news, as `decide` gives it."""
+    if type(event) is ev.TickSeen:
+        after = idle_after(desk, event)
+        return None if after is None else (after, ())
+    return quiet_after(desk, event) if type(event) in QUIET else None
 
 
 def _bare(board: Board, at_ms: int) -> Quote:

@@ -21,10 +21,11 @@ from agent.core import events as ev
 from agent.core.values import Band, Fault, HeldRow, OrderRow, Priority, Quote
 from agent.kite.budget import KINDS, Kind, wait_until
 from agent.market.instruments import Instrument
-from agent.paper.board import Board
+from agent.paper.board import FAR, Board
 from agent.paper.books import MARGIN_PERCENT, position_row
 from agent.paper.exchange import Exchange
 from agent.paper.market import Candle
+from agent.paper.matching import BUY, SELL
 from agent.paper.records import Record, row_of
 from agent.paper.refusals import RequestRefused
 from agent.shell.rows import held_row, order_row
@@ -76,12 +77,10 @@ class Link:
         }
 
     @property
-    def next_ms(self) -> int | None:
-        """When something arrives somewhere, or a call may leave, epoch ms."""
-        dues = [due for due in (self._retry_ms,) if due is not None]
-        if self._coming:
-            dues.append(self._coming[0][0])
-        return min(dues, default=None)
+    def next_ms(self) -> int:
+        """When something arrives somewhere, or a call may leave, epoch ms; else `FAR`."""
+        retry = FAR if self._retry_ms is None else self._retry_ms
+        return min(retry, self._coming[0][0]) if self._coming else retry
 
     def add(self, call: cmd.Call, now_ms: int) -> None:
         """Take a call; it leaves with `dispatch`."""
@@ -258,15 +257,17 @@ def form_of(call: cmd.Place | cmd.Modify, instrument: Instrument) -> dict[str, s
 
 def quote_of(board: Board, now_ms: int) -> Quote:
     """Return the full packet that the ticker would send of an instrument at an instant."""
-    seen, tick = board.seen(now_ms), board.instrument.tick_paise
+    tick, index = board.instrument.tick_paise, board.is_index
+    if not index:
+        board.look()
     return Quote(
-        last=seen.last // tick,
-        volume=seen.volume,
-        bids=tuple((price // tick, shares) for price, shares, _ in seen.bids),
-        asks=tuple((price // tick, shares) for price, shares, _ in seen.asks),
-        traded_ms=seen.last_trade_s * 1000,
-        exchange_ms=seen.exchange_s * 1000,
-        close=seen.close // tick,
+        last=board.last // tick,
+        volume=0 if index else board.volume,
+        bids=() if index else board.book.remaining(BUY),
+        asks=() if index else board.book.remaining(SELL),
+        traded_ms=board.last_trade_ms // 1000 * 1000,
+        exchange_ms=now_ms // 1000 * 1000,
+        close=board.previous_close // tick,
     )
 
 

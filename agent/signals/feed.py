@@ -42,16 +42,21 @@ class CandleFeed:
     def tick(self, key: str, quote: Quote, at_ms: int) -> list[CandleClosed]:
         """Take in a packet; return what its time closes."""
         closed: list[CandleClosed] = []
+        new = False
         for interval in self._intervals:
             builder = self._builders.get((key, interval))
             if builder is None:
                 builder = CandleBuilder(interval, self._session, since_ms=self._since_ms)
                 self._builders[key, interval] = builder
+                new = True
+            due = builder.next_timer_ms
             candles = builder.tick(
                 quote.exchange_ms, quote.last, volume=quote.volume, trade_ms=quote.traded_ms
             )
             closed += _events(key, interval, candles, at_ms)
-        self._reckon()
+            new = new or builder.next_timer_ms != due
+        if new:
+            self._reckon()
         return closed
 
     def timer(self, now_ms: int) -> list[CandleClosed]:

@@ -95,13 +95,14 @@ def test_the_same_again_and_cut_in_two(seed: int) -> None:
     assert [day.on for day in whole.days] == [DAY, NEXT]
 
 
-@settings(max_examples=3)
-@given(seed=SEEDS)
-def test_ticks_that_nobody_looks_at_may_be_left_out(seed: int) -> None:
+@settings(max_examples=4)
+@given(seed=SEEDS, interval=st.sampled_from(["minute", "5minute"]))
+def test_what_nobody_looks_at_may_be_told_later_or_never(seed: int, interval: str) -> None:
+    """The plain way, everything at once, is the truth; 5-minute candles leave minutes for later."""
     market = scenes.market(
         {A: scenes.candles_of(scenes.walk(seed)), B: scenes.candles_of(scenes.walk(seed + 3))}
     )
-    chosen = scenes.settings(keep_notes=True)
+    chosen = scenes.settings(keep_notes=True, interval=interval)
     rows = [*scenes.signals(seed, count=3), *scenes.signals(seed + 3, B, count=3)]
     told = rows_by_day(market, rows, chosen)[DAY]
     lazy, eager = (
