@@ -1,24 +1,54 @@
 """Whose turn is it: a bounded line per model, served in turn by the event loop.
 
 Requests that arrive together all stand in their model's line before the first is computed, so a
-burst is seen at its full length, and what is past the bound is refused at once. Every line is
-served once a round: a flood on one model costs another's request one computation, not the flood.
+burst is seen at its full length, and what is past the bound is refused at once. A round gives each
+line one turn, and one of at most `SHORT` that is not the longest all of its turns: between two
+rounds the event loop looks at its sockets, which under a flood takes longer than any answer. So a
+flood on one model costs another's request a round, not the flood. Bodies of one model that are
+being read are bounded, too: its slow clients leave room for the others'.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from bentos.problems import Problem
+
+SHORT = 8  # requests
 
 
 @dataclass(slots=True)
 class _Line:
     waiting: deque[tuple[asyncio.Future[None], float]] = field(default_factory=deque)
+    coming: int = 0
+    reading: int = 0
     shed: int = 0
+
+
+class Coming:
+    """A request that was let in by its head alone and is not in its line yet; it is counted."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, line: _Line) -> None:
+        self._line: _Line | None = line
+        line.coming += 1
+
+    def over(self) -> None:
+        """Count it no more: it has come, or never will."""
+        if self._line is not None:
+            self._line.coming -= 1
+            self._line = None
+
+
+# Whose request a task works at; set where its head was read.
+coming: ContextVar[Coming | None] = ContextVar("coming", default=None)
 
 
 class Lanes:
@@ -28,10 +58,12 @@ class Lanes:
     ----------
     waiting_max : requests that may wait per model
     waiting_s_max : seconds that one may wait
+    reading_max : bodies that may be read at once per model
     """
 
-    def __init__(self, waiting_max: int, waiting_s_max: float) -> None:
+    def __init__(self, waiting_max: int, waiting_s_max: float, reading_max: int = 128) -> None:
         self._waiting_max = waiting_max
+        self._reading_max = reading_max
         self._waiting_s_max = waiting_s_max
         self._lines: dict[str, _Line] = {}
         self._order: list[str] = []
@@ -42,6 +74,24 @@ class Lanes:
         line = self._lines.get(model)
         return line.shed if line else 0
 
+    def come(self, model: str) -> Coming:
+        """Let a request in by its head: many are read before the first stands in its line."""
+        return Coming(self._line(model))
+
+    def refusal(self, model: str) -> Problem | None:
+        """Return why a request of a model would wait in vain, and count it; None where it may."""
+        line = self._lines.get(model)
+        if line is None:
+            return None
+        if len(line.waiting) + line.coming >= self._waiting_max:
+            why = f"{self._waiting_max} requests wait for model {model}"
+        elif line.reading >= self._reading_max:
+            why = f"{self._reading_max} bodies for model {model} are being read"
+        else:
+            return None
+        line.shed += 1
+        return Problem("overloaded", why)
+
     def check(self, model: str) -> None:
         """Refuse at once where the line is full: before a body is read, which costs the others.
 
@@ -50,10 +100,36 @@ class Lanes:
         bentos.problems.Problem
             `overloaded`.
         """
+        refused = self.refusal(model)
+        if refused is not None:
+            raise refused
+
+    @contextlib.contextmanager
+    def reading(self, model: str) -> Iterator[None]:
+        """Count a body as being read.
+
+        Raises
+        ------
+        bentos.problems.Problem
+            `overloaded`.
+        """
+        mine = coming.get()
+        if mine is not None:
+            mine.over()
+        self.check(model)
+        line = self._line(model)
+        line.reading += 1
+        try:
+            yield
+        finally:
+            line.reading -= 1
+
+    def _line(self, model: str) -> _Line:
         line = self._lines.get(model)
-        if line is not None and len(line.waiting) >= self._waiting_max:
-            line.shed += 1
-            raise Problem("overloaded", f"{self._waiting_max} requests wait for model {model}")
+        if line is None:
+            line = self._lines[model] = _Line()
+            self._order.append(model)
+        return line
 
     async def turn(self, model: str) -> None:
         """Wait for a turn.
@@ -63,11 +139,10 @@ class Lanes:
         bentos.problems.Problem
             `overloaded` if the line is full, or the turn came too late.
         """
-        self.check(model)
-        line = self._lines.get(model)
-        if line is None:
-            line = self._lines[model] = _Line()
-            self._order.append(model)
+        line = self._line(model)
+        if len(line.waiting) >= self._waiting_max:
+            line.shed += 1
+            raise Problem("overloaded", f"{self._waiting_max} requests wait for model {model}")
         loop = asyncio.get_running_loop()
         mine: asyncio.Future[None] = loop.create_future()
         line.waiting.append((mine, time.monotonic()))
@@ -77,9 +152,14 @@ class Lanes:
         await mine
 
     def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give each model one turn; the next after the loop has looked at its sockets again."""
-        given = [self._give(self._lines[model]) for model in self._order]
-        if any(given):
+        """Give a round of turns; the next after the loop has looked at its sockets again."""
+        lines = [self._lines[model] for model in self._order]
+        longest = max(lines, key=lambda line: len(line.waiting))
+        given = 0
+        for line in lines:
+            whole = line is not longest and len(line.waiting) <= SHORT
+            given += sum(self._give(line) for _ in range(SHORT if whole else 1))
+        if given:
             loop.call_soon(self._pump, loop)
         else:
             self._pumping = False

@@ -35,8 +35,8 @@ async def predict(worker: Worker, request: Request) -> Response:
     started = time.perf_counter()
     model, _ = worker.served(request.path_params["name"])
     settings = worker.settings
-    worker.lanes.check(model.name)
-    body = await read_body(request, settings.body_bytes_max, settings.body_s_max)
+    with worker.lanes.reading(model.name):
+        body = await read_body(request, settings.body_bytes_max, settings.body_s_max)
     await worker.lanes.turn(model.name)
     instance = contract.read_instance(body)
     request_id = request.state.request_id = instance.request_id or request.state.request_id
@@ -58,8 +58,8 @@ async def predict_batch(worker: Worker, request: Request) -> Response:
     started = time.perf_counter()
     model, _ = worker.served(request.path_params["name"])
     settings = worker.settings
-    worker.lanes.check(model.name)
-    body = await read_body(request, settings.batch_bytes_max, settings.body_s_max)
+    with worker.lanes.reading(model.name):
+        body = await read_body(request, settings.batch_bytes_max, settings.body_s_max)
     await worker.lanes.turn(model.name)
     raws = contract.read_batch(body, settings.batch_instances_max)
     _, active = worker.served(model.name)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import bentoml
 
+from bentos import door
 from bentos.access import Access, StartRefused, admin_token, bound_hosts, check_bind
 from bentos.app import Gate, build_app
 from bentos.registry import RegistryTags
@@ -34,6 +35,7 @@ LAG_MEMORY = 0.9  # a stall of 1 s keeps a worker out of traffic for about a sec
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 gate = Gate()
+door.build()
 
 
 def _image() -> bentoml.images.Image:
@@ -74,6 +76,7 @@ class ModelServingPipeline:
         self.worker = Worker(settings, bentoml.server_context.worker_index or 1)
         self.worker.start()
         gate.worker, gate.access = self.worker, access
+        door.stand(self.worker)
         gate.store = PlanStore(lambda: settings.folder, *_registry(settings))
         self._beat: asyncio.Task[None] | None = None
 

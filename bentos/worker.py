@@ -85,7 +85,9 @@ class Worker:
             bytes_max=settings.model_bytes_max,
             alert=self.alert,
         )
-        self.lanes = Lanes(settings.waiting_max, settings.waiting_s_max)
+        self.lanes = Lanes(
+            settings.waiting_max, settings.waiting_s_max, reading_max=max(1, settings.open_max // 2)
+        )
         self.shadows = Shadows(settings.shadow_waiting_max, self.log.put, self.alert)
         alerts = (settings.home / "run" / "alerts").resolve()
         self.notifier = Notifier(settings.alert_hook, settings.alert_every_s, alerts, index)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bentos.lanes import Lanes
+from bentos.lanes import SHORT, Lanes, coming
 from bentos.problems import Problem
 
 
@@ -28,7 +28,7 @@ def test_what_is_past_the_bound_is_refused_at_once() -> None:
     }
 
 
-def test_models_take_turns() -> None:
+def test_models_take_turns_and_a_short_line_is_served_within_the_round() -> None:
     async def two() -> list[str]:
         lanes, served = Lanes(waiting_max=50, waiting_s_max=5), []
 
@@ -36,11 +36,59 @@ def test_models_take_turns() -> None:
             await lanes.turn(model)
             served.append(model)
 
-        await asyncio.gather(*(one("flooded") for _ in range(40)), *(one("calm") for _ in range(3)))
+        await asyncio.gather(
+            *(one("flooded") for _ in range(40)), *(one("calm") for _ in range(2 + SHORT))
+        )
         return served
 
     served = asyncio.run(two())
-    assert [i for i, model in enumerate(served) if model == "calm"] == [1, 3, 5]
+    calm = [i for i, model in enumerate(served) if model == "calm"]
+    assert calm == [1, 3, *range(5, 5 + SHORT)]
+
+
+def test_lines_of_one_length_take_turns() -> None:
+    async def two() -> list[str]:
+        lanes, served = Lanes(waiting_max=50, waiting_s_max=5), []
+
+        async def one(model: str) -> None:
+            await lanes.turn(model)
+            served.append(model)
+
+        await asyncio.gather(*(one(m) for m in ["a"] * 40 + ["b"] * 40))
+        return served
+
+    served = asyncio.run(two())
+    for i in range(1, 81):
+        ahead = served[:i].count("a") - served[:i].count("b")
+        assert abs(ahead) <= SHORT + 1
+
+
+def test_requests_that_are_coming_count_before_they_stand_in_line() -> None:
+    async def run() -> None:
+        lanes = Lanes(waiting_max=2, waiting_s_max=5)
+        first, second = lanes.come("a"), lanes.come("a")
+        assert lanes.refusal("a") is not None
+        second.over()
+        second.over()
+        assert lanes.refusal("a") is None
+        token = coming.set(first)
+        with lanes.reading("a"):
+            lanes.come("a")
+            assert lanes.refusal("a") is None, "the one that came is counted as coming no more"
+        coming.reset(token)
+
+    asyncio.run(run())
+
+
+def test_bodies_of_one_model_that_are_being_read_are_bounded() -> None:
+    lanes = Lanes(waiting_max=5, waiting_s_max=5, reading_max=2)
+    with lanes.reading("slow"), lanes.reading("slow"):
+        with pytest.raises(Problem, match="2 bodies for model slow"), lanes.reading("slow"):
+            raise AssertionError("it was let in")
+        with lanes.reading("calm"):
+            assert lanes.refusal("calm") is None
+    assert lanes.refusal("slow") is None
+    assert lanes.shed("slow") == 1
 
 
 def test_one_models_flood_leaves_the_others_line_alone() -> None:

@@ -414,9 +414,8 @@ def test_a_flood_is_answered_or_refused_never_failed(service: Service) -> None:
 def test_two_thousand_connections_and_slow_clients_cost_nobody_an_answer(service: Service) -> None:
     """Idle ones, half a head, half a body a byte at a time: the others are answered as before."""
     pids = {worker.pid for worker in service.workers()}
-    for pid in pids:
-        few, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        assert few == most
+    for pid in pids:  # one that was just forked raises it in a moment
+        until(lambda pid=pid: len(set(resource.prlimit(pid, resource.RLIMIT_NOFILE))) == 1)
     before = sum(worker.memory_info().rss for worker in service.workers())
     half = [b"", b"POST /v1/mod", head("POST", PREDICT, "Content-Length: 5000") + b'{"key"']
     wires = [
