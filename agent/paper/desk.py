@@ -322,7 +322,7 @@ class Desk(Floor):
 
     def _found(self, order_id: str) -> Record:
         record = self.records.get(order_id)
-        if record is None:
+        if record is None or self.hidden(order_id):
             raise bad_order("Couldn't find that `order_id`.")
         return record
 

@@ -156,6 +156,8 @@ class _Struck:
                 if fault.own("effect") == "after":
                     await self._quietly()
                 raise _gateway(fault.own("status"))
+            case "late_row":
+                return await self._hidden()
             case "being_processed" | "modify_ignored" | "cancel_lost" | "stop_void" | "rejected":
                 return await self._in_the_book()
         raise _refused(fault)
@@ -198,6 +200,17 @@ class _Struck:
         service.exchange.call_in(max(self.strike.within("delay_ms"), 1), arrive)
         service.clock.scheduled()
         return lost(self.strike.fault, service.clock.lockstep)
+
+    async def _hidden(self) -> Answer:
+        """Let an order trade unseen: nothing that a client may read names it until later."""
+        desk = self.service.exchange.desk
+        done = await self._done()
+        order_id = next(reversed(desk.records))
+        desk.hide(order_id)
+        delay_ms = max(self.strike.within("delay_ms"), 1)
+        self.service.exchange.call_in(delay_ms, lambda _: desk.reveal(order_id))
+        self.service.clock.scheduled()
+        return done
 
     def _hold_s(self) -> float:
         """Return the wait in wall time: virtual milliseconds at the pace of the clock."""

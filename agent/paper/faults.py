@@ -60,6 +60,12 @@ KINDS: Final[dict[str, Kind]] = {
         ANSWER | {"delay_ms": (8_000, 90_000)},
         "No answer; the order appears that much later, in book and updates.",
     ),
+    "late_row": Kind(
+        "call",
+        "place",
+        {"delay_ms": (8_000, 90_000)},
+        "200 and an id; the order's row, trades and updates come that much later.",
+    ),
     "storm_429": Kind("call", "any", {}, "429 Too many requests; nothing has happened."),
     "server_error": Kind(
         "call", "any", {"status": 502, "effect": "before"}, "500, 502, 503 or 504."
@@ -264,6 +270,7 @@ class Armed:
     struck: int = 0
     events: int = 0
     opened_ms: int | None = None
+    felt: int = 0  # how often a fault that stands for a while made a difference
 
 
 @dataclass
@@ -333,6 +340,13 @@ class Faults:
                 return one.fault
         return None
 
+    def felt(self, kind: str, asked: Asked, now_ms: int, day: int) -> None:
+        """Count that a fault which stands for a while made a difference; `count` is not spent."""
+        for one in self.armed.values():
+            if one.fault.kind == kind and _aimed(one.fault, asked) and _in_window(one, now_ms, day):
+                one.felt += 1
+                return
+
     def saw(self, kind: str, asked: Asked, now_ms: int) -> list[Strike]:
         """Take note of an event of an order; return the acts that it sets off, due at once.
 
@@ -360,7 +374,7 @@ class Faults:
         """Return what is armed, and what has come of it."""
         return [
             one.fault.model_dump(mode="json", exclude_defaults=True)
-            | {"number": number, "seen": one.seen, "struck": one.struck}
+            | {"number": number, "seen": one.seen, "struck": one.struck + one.felt}
             for number, one in self.armed.items()
         ]
 
@@ -369,6 +383,7 @@ class Faults:
         rows = {
             str(number): [
                 one.fault.model_dump(mode="json"), one.seen, one.struck, one.events, one.opened_ms,
+                one.felt,
             ]
             for number, one in self.armed.items()
         }  # fmt: skip

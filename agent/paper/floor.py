@@ -62,6 +62,7 @@ class Floor:
         self._orders = 0
         self._trades = 0
         self._doomed: dict[str, str] = {}  # order id -> why the exchange will reject it
+        self._hidden: dict[str, str] = {}  # order id -> the last update that was kept back
 
     def read_notes(self) -> Notes:
         """Return what happened since the last call."""
@@ -105,6 +106,20 @@ class Floor:
     def doom(self, order_id: str, why: str) -> None:
         """Let the exchange reject an order when it arrives."""
         self._doomed[order_id] = why
+
+    def hide(self, order_id: str) -> None:
+        """Keep an order's row, trades and updates back; it stands and trades all the same."""
+        self._hidden[order_id] = ""
+
+    def hidden(self, order_id: str) -> bool:
+        """Tell whether an order is kept back."""
+        return order_id in self._hidden
+
+    def reveal(self, order_id: str) -> None:
+        """Show an order again, and tell its last update if one was kept back."""
+        status, record = self._hidden.pop(order_id, ""), self.records.get(order_id)
+        if status and record is not None:
+            self.push(record, status)
 
     def void(self, order_id: str) -> None:
         """Let the exchange cancel a stop when it triggers."""
@@ -359,8 +374,11 @@ class Floor:
         self.notes.events.append(event | facts)
 
     def push(self, record: Record, status: str) -> None:
-        """Tell the tickers."""
-        self.notes.updates.append(update_of(record, status))
+        """Tell the tickers, or keep it back with its order."""
+        if record.order_id in self._hidden:
+            self._hidden[record.order_id] = status
+        else:
+            self.notes.updates.append(update_of(record, status))
         self.touch(record)
 
     def touch(self, record: Record) -> None:

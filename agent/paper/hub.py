@@ -158,7 +158,9 @@ class Hub:
             if ticks is None:
                 ticks = self._frame(connection, instant, packets)
                 frames.append((connection.modes, ticks))
-            if ticks and not silent:
+            if ticks and silent:
+                self._felt("ticker_silent")
+            elif ticks:
                 self._send_ticks(connection, ticks)
             self._send_updates(connection, instant.notes.updates, silent=silent)
             if clock:
@@ -227,6 +229,9 @@ class Hub:
             return None
         return self.faults.strike(stage, asked, self._exchange.now_ms, self._exchange.day)
 
+    def _felt(self, kind: str) -> None:
+        self.faults.felt(kind, Asked(), self._exchange.now_ms, self._exchange.day)
+
     def _standing(self, kind: str) -> bool:
         if not self.faults.armed:
             return False
@@ -249,7 +254,10 @@ class Hub:
         at = (board.instrument.token, mode)
         body = made.get(at)
         if body is None:
-            told_ms = self._exchange.now_ms + (self.skew_ms() if self.faults.armed else 0)
+            skew_ms = self.skew_ms() if self.faults.armed else 0
+            if skew_ms:
+                self._felt("clock_skew")
+            told_ms = self._exchange.now_ms + skew_ms
             body = made[at] = packet(board.seen(told_ms), mode)
         return body
 
@@ -291,6 +299,7 @@ class Hub:
     def _stale(self, board: Board, mode: Mode, made: dict[tuple[int, Mode], bytes]) -> bytes:
         """Return what was last seen of an instrument yesterday."""
         del made
+        self._felt("stale_first_tick")
         before = board.seen(self._exchange.now_ms - DAY_MS)
         last = board.previous_close
         return packet(replace(before, last=last, last_trade_s=before.exchange_s), mode)

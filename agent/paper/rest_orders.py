@@ -58,7 +58,8 @@ def cancel(service: Service, request: Request, parts: Parts) -> dict[str, Any]:
 def orders(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
     """GET /orders: today's, in the order of their placing."""
     del request, parts
-    return [row_of(record) for record in service.exchange.desk.records.values()]
+    desk = service.exchange.desk
+    return [row_of(one) for number, one in desk.records.items() if not desk.hidden(number)]
 
 
 def order_history(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
@@ -78,7 +79,8 @@ def order_trades(service: Service, request: Request, parts: Parts) -> list[dict[
 def trades(service: Service, request: Request, parts: Parts) -> list[dict[str, Any]]:
     """GET /trades."""
     del request, parts
-    return [trade_row(trade) for trade in service.exchange.desk.trades]
+    desk = service.exchange.desk
+    return [trade_row(trade) for trade in desk.trades if not desk.hidden(trade.order_id)]
 
 
 ROUTES: Final = (
@@ -139,6 +141,6 @@ def _check_same(service: Service, parts: Parts) -> None:
 
 def _found(service: Service, order_id: str) -> Record:
     record = service.exchange.desk.records.get(order_id)
-    if record is None:
+    if record is None or service.exchange.desk.hidden(order_id):
         raise bad_order("Couldn't find that `order_id`.")
     return record

@@ -119,7 +119,9 @@ class Service:
 
     def _keep_faults_if_asked(self) -> None:
         """Keep the counts of what struck updates and frames since the last time."""
-        asked = sum(one.seen + one.struck + one.events for one in self.faults.armed.values())
+        asked = sum(
+            one.seen + one.struck + one.events + one.felt for one in self.faults.armed.values()
+        )
         if asked != self._asked:
             self._asked = asked
             self.keep_faults()

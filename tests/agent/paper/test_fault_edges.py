@@ -163,6 +163,23 @@ def test_an_order_appears_late_in_book_and_updates(desk: Desk) -> None:
     assert desk.net == 10
 
 
+def test_an_orders_row_comes_late_although_its_id_was_told(desk: Desk) -> None:
+    desk.arm("late_row", count=1, delay_ms=[8_000, 90_000])
+    order_id = desk.place(MARKET)
+    desk.pass_ms(7_900)
+    assert (desk.orders(), desk.net) == ([], 10)  # it has traded all the same
+    assert json.loads(desk.call("GET", "/trades").body)["data"] == []
+    for method, path in (("GET", f"/orders/{order_id}"), ("GET", f"/orders/{order_id}/trades"),
+                         ("DELETE", f"/orders/regular/{order_id}")):  # fmt: skip
+        assert told(desk.call(method, path)) == (400, "OrderException")
+    assert desk.updates == []
+    desk.pass_ms(90_000)
+    ((row),) = desk.orders()
+    assert (row["order_id"], row["status"]) == (order_id, "COMPLETE")
+    assert [update["status"] for update in desk.updates] == ["COMPLETE"]
+    assert len(json.loads(desk.call("GET", "/trades").body)["data"]) == 1
+
+
 def test_a_modification_is_accepted_and_not_applied(desk: Desk) -> None:
     order_id = desk.place(LIMIT)
     desk.pass_ms(50)

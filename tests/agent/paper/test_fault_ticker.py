@@ -51,6 +51,12 @@ def heard(connection: Connection) -> list[str]:
     return found
 
 
+def counted(desk: Desk) -> int:
+    """Return how often the one fault that is armed made a difference."""
+    (one,) = desk.admin("GET", "faults")["faults"]
+    return int(one["struck"])
+
+
 #  kind, what arrives of three instants (ticks 1 2 3, clock frames left out)
 FRAMES = [
     ("frames_doubled", {}, [1, 1, 2, 2, 3, 3]),
@@ -73,6 +79,8 @@ def test_frames_of_ticks(desk: Desk, row: tuple) -> None:
         f"ticks {start + 15 * n}" for n in want
     ]
     assert found.count("paper_clock") == 3  # lock-step's own frames always come
+    if kind == "ticker_silent":
+        assert counted(desk) == 3
 
 
 def test_a_corrupt_frame_is_one_that_the_client_cannot_read(desk: Desk) -> None:
@@ -123,6 +131,7 @@ def test_yesterdays_price_comes_first_after_a_subscription(desk: Desk) -> None:
     assert isinstance(piece, bytes)
     (tick,) = KiteTicker("k", "t")._parse_binary(piece)
     assert tick["last_price"] == 90.0
+    assert counted(desk) == 1
 
 
 def test_the_brokers_clock_is_off(desk: Desk) -> None:
@@ -130,6 +139,7 @@ def test_the_brokers_clock_is_off(desk: Desk) -> None:
     desk.arm("clock_skew", skew_ms=-30_000)
     desk.pass_ms(15_000)
     assert heard(connection)[0] == f"ticks {at('09:15:15') // 1000 - 30}"
+    assert counted(desk) >= 1
 
 
 def test_a_lost_answer_is_a_broken_connection_and_the_date_is_off(moving: Running) -> None:
