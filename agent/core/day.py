@@ -21,7 +21,7 @@ from agent.frozen import replace
 from agent.market.sessions import epoch_ms
 from agent.orders.exits import close
 from agent.risk.book import open_book
-from agent.risk.limits import guards
+from agent.risk.limits import guards, sector_note
 
 CALLS_A_SECOND = 9
 AFTER_CLOSE_MS = 120_000
@@ -77,6 +77,7 @@ def on_day(turn: Turn, event: DayOpened) -> None:
         turn.lift("session")
         for name in MONEY_GUARDS:
             turn.lift(name)
+        _say_what_is_off(turn)
     for key in event.missing:
         turn.note("universe", key, "the day's instruments dump does not list it")
     keys = tuple(sorted(turn.desk.instruments))
@@ -89,6 +90,15 @@ def on_day(turn: Turn, event: DayOpened) -> None:
         if turn.desk.window and not turn.desk.windows.get(key):
             read_history(turn, key)
     _timers(turn, event)
+
+
+def _say_what_is_off(turn: Turn) -> None:
+    """Tell a person, once a day, of a limit that is set and does nothing."""
+    money = turn.desk.money
+    words = None if money is None else sector_note(money, turn.desk.rules.money)
+    if words is not None:
+        turn.note("guard", "", words)
+        turn.notify("warning", "guard", words)
 
 
 def on_timer(turn: Turn, name: str) -> None:

@@ -76,7 +76,7 @@ Percent = Annotated[Decimal, Field(ge=0, le=100)]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CapitalSettings(_Settings):

@@ -9,7 +9,7 @@ come from the environment or the secrets file.
 from __future__ import annotations
 
 import json
-from datetime import date, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -244,7 +244,7 @@ def read_settings(home: Path) -> AgentSettings:
             return tuple(sources)
 
     try:
-        return _Read()
+        found = _Read()
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -258,6 +258,24 @@ def read_settings(home: Path) -> AgentSettings:
         raise SettingRefused(
             str(path), given=str(fault), allowed="TOML", fix="mend that line"
         ) from fault
+    _entries_end_first(found)
+    return found
+
+
+def _entries_end_first(settings: AgentSettings) -> None:
+    """Refuse entries after the closing of the day has begun: they would be bought to be sold."""
+    until, leave = settings.entry.until, settings.exit
+    day = date.min + timedelta(days=2)  # any day: a lead of a day fits before it
+    starts = datetime.combine(day, leave.flat_by.replace(tzinfo=None)) - timedelta(
+        seconds=leave.lead_s
+    )
+    if datetime.combine(day, until.replace(tzinfo=None)) > starts:
+        raise SettingRefused(
+            "agent.entry.until",
+            given=f"{until}, with agent.exit.flat_by {leave.flat_by} and lead_s {leave.lead_s:g}",
+            allowed=f"at most {starts.time()}, when the closing of the day begins",
+            fix="an earlier agent.entry.until, or a later agent.exit.flat_by",
+        )
 
 
 class _Variables(EnvSettingsSource):

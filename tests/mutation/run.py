@@ -8,9 +8,10 @@
 In one process: pytest collects the rooms' tests once and runs each while a profiler notes which
 functions it calls; for each mutant a child is forked, the code objects of the changed functions
 are exchanged in place, and the tests that call them run until one fails: first those that have
-killed lately, then the quickest. A change outside of functions (a constant, a default) reloads
-all our modules in the child. Hypothesis draws fewer examples, the same ones each time, and does
-not shrink. A test that uses much more CPU time than it did hangs: its mutant is killed.
+killed lately, then the quickest. A constant's new value is put wherever its name was imported;
+if no test minds, and for every other change outside of functions (a default, a decorator), the
+child imports all our modules anew. Hypothesis draws fewer examples, the same ones each time, and
+does not shrink. A test that uses much more CPU time than it did hangs: its mutant is killed.
 
 Nothing is kept but the table on stdout. Exit status 1 if a mutant survives that survivors.toml
 does not explain, or a file falls below the share that must be killed.
@@ -18,6 +19,7 @@ does not explain, or a file falls below the share that must be killed.
 
 from __future__ import annotations
 
+import ast
 import gc
 import importlib
 import importlib.abc
@@ -59,6 +61,7 @@ NEAR = {  # the test files to try first where a module's are not called after it
 EXAMPLES, EXAMPLES_OF_SLOW, EXAMPLES_QUICK = 12, 4, 3
 SLOW_S = 0.3
 CPU_S_ANEW = 60
+Assignment = ast.Assign | ast.AnnAssign
 KILLED_MIN = 0.90
 
 
@@ -109,10 +112,16 @@ class Swarm:
         """Return what kills a mutant, or nothing; to be called in a child."""
         module = mutant.module.removesuffix(".py").replace("/", ".")
         functions = changed_functions(*mutant.statement)
-        if functions is None or not _exchange(sys.modules[module], functions):
-            signal.setitimer(signal.ITIMER_PROF, CPU_S_ANEW)
-            return "" if _survives_anew(mutant, module) else "anew"
-        for item in self._calling(items, mutant.module, functions):
+        if functions is not None and _exchange(sys.modules[module], functions):
+            return self._failing(self._calling(items, mutant.module, functions))
+        if _rebound(sys.modules[module], mutant) and (killer := self._failing(items)):
+            return killer
+        signal.setitimer(signal.ITIMER_PROF, CPU_S_ANEW)
+        return "" if _survives_anew(mutant, module) else "anew"
+
+    def _failing(self, items: Iterable[pytest.Function]) -> str:
+        """Return the first test that fails, or nothing."""
+        for item in items:
             signal.setitimer(signal.ITIMER_PROF, 2 + 5 * self.taken[item.nodeid])
             if not _passes(item):
                 return item.nodeid
@@ -205,9 +214,7 @@ def _exchange(module: ModuleType, functions: dict[str, CodeType]) -> bool:
         if known[name].__code__.co_freevars != code.co_freevars:
             return False
         known[name].__code__ = code
-    for held in vars(module).values():
-        if hasattr(held, "cache_clear"):
-            held.cache_clear()
+    _forget(module)
     return True
 
 
@@ -228,6 +235,35 @@ def _unwrapped(held: Any, module: ModuleType) -> Iterator[tuple[str, FunctionTyp
             yield part.__qualname__, part
 
 
+def _rebound(module: ModuleType, mutant: Mutant) -> bool:
+    """Put a constant's new value, and those that follow from it, wherever the name is known.
+
+    False for what is no assignment. What took the old value as a default keeps it: only that a
+    test fails is certain after this.
+    """
+    (changed,) = ast.parse(mutant.statement[1]).body
+    if not isinstance(changed, Assignment):
+        return False
+    old, space = dict(vars(module)), dict(vars(module))
+    exec(compile(mutant.statement[1], module.__name__, "exec"), space)
+    later = [n for n in ast.parse(mutant.source).body if n.lineno > mutant.line]
+    follow: list[ast.stmt] = [n for n in later if isinstance(n, Assignment)]
+    exec(compile(ast.Module(follow, []), module.__name__, "exec"), space)
+    values = {n: v for n, v in space.items() if n in old and repr(v) != repr(old[n])}
+    for name, where in list(sys.modules.items()):
+        if name.partition(".")[0] in {"agent", "tests"}:
+            known = vars(where)
+            known.update({n: v for n, v in values.items() if n in known and known[n] is old[n]})
+    _forget(module)
+    return True
+
+
+def _forget(module: ModuleType) -> None:
+    for held in vars(module).values():
+        if hasattr(held, "cache_clear"):
+            held.cache_clear()
+
+
 class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports one module from a text."""
 
@@ -246,7 +282,8 @@ def _survives_anew(mutant: Mutant, module: str) -> bool:
     for name in [n for n in sys.modules if n.split(".")[0] in {"agent", "tests"}]:
         del sys.modules[name]
     sys.meta_path.insert(0, _Changed(module, mutant.source))
-    near = [str(path) for name in NEAR.get(mutant.module, (Path(mutant.module).stem,))
+    names = NEAR.get(mutant.module, (Path(mutant.module).stem,))
+    near = [str(path) for name in (("values",) if mutant.before.startswith("@") else names)
             for path in (ROOT / "tests/agent").glob(f"*/test_{name}.py")]  # fmt: skip
     for paths in (near, [str(ROOT / path) for path in TESTS]):
         if paths and pytest.main(

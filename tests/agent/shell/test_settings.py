@@ -75,6 +75,26 @@ def test_a_wrong_setting_fails_at_the_start_with_its_key(home: Path, text: str, 
         read_settings(written(home, text))
 
 
+def test_no_entry_is_allowed_after_the_closing_of_the_day_has_begun(home: Path) -> None:
+    def read(until: str, flat_by: str, lead_s: int) -> AgentSettings:
+        return read_settings(
+            written(
+                home,
+                f"[agent.entry]\nuntil = {until}\n[agent.exit]\nflat_by = {flat_by}\n"
+                f"lead_s = {lead_s}\n",
+            )
+        )
+
+    assert read("15:00:00", "15:05:00", 300).exit.lead_s == 300
+    with pytest.raises(SettingRefused, match=r"agent\.entry\.until.*agent\.exit\.flat_by") as late:
+        read("15:00:01", "15:05:00", 300)
+    assert "at most 15:00:00, when the closing of the day begins" in str(late.value)
+    with pytest.raises(SettingRefused, match=r"agent\.entry\.until"):
+        read("15:10:00", "15:05:00", 30)
+    with pytest.raises(SettingRefused, match=r"agent\.entry\.until"):
+        read("00:00:01", "15:05:00", 86_400)
+
+
 def test_the_sessions_file_gives_exactly_its_days(home: Path) -> None:
     days = home / "days.json"
     written(home, f'[agent.market]\nsessions_file = "{days}"\n')
