@@ -1,13 +1,14 @@
-"""What a day begins with: a limit that is set and does nothing is told, once."""
+"""The day's course: what a morning says, and what FLATTEN leaves alone."""
 
 from __future__ import annotations
 
 from agent.core import commands as cmd
 from agent.core import events as ev
 from agent.core.rules import Rules
+from agent.core.values import Mode
 from agent.frozen import replace
 from agent.risk.settings import MoneySettings, RiskSettings, parse_amount
-from tests.agent.orders.bench import Bench
+from tests.agent.orders.bench import Bench, writes
 from tests.agent.orders.world import rules as busy_rules
 
 OFF = "max_sector is set but off: no sector file was given"
@@ -41,3 +42,16 @@ def test_a_sector_limit_without_a_sector_file_is_said_to_be_off() -> None:
 
 def test_without_a_sector_limit_nothing_is_said() -> None:
     assert said(Bench(money=money(None))) == ([], [])
+
+
+def test_a_frozen_trade_is_a_person_s_flatten_leaves_it_and_does_not_halt() -> None:
+    bench = Bench()
+    trade = bench.opened("SELL")
+    frozen = replace(trade, frozen="locked at its circuit limit")
+    bench.desk = replace(bench.desk, trades={trade.number: frozen})
+    told = bench.take(ev.Ordered(bench.now, "flatten")) + bench.later(60_000)
+    assert writes(told) == []
+    assert bench.desk.trades[trade.number].closing is None
+    assert bench.desk.mode is Mode.FLATTEN  # not HALT: something is still held
+    bench.desk = replace(bench.desk, trades={trade.number: trade})
+    assert writes(bench.tick(2_000)) != []  # what is not frozen goes
