@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any, Final
 
 from agent.errors import check
-from agent.market.sessions import IST, Session, epoch_ms
+from agent.market.sessions import IST, Session, epoch_ms, from_epoch_ms
 from agent.paper import closing
 from agent.paper.auctions import STRIKES
 from agent.paper.audit import Audit
@@ -24,7 +24,7 @@ from agent.paper.books import Books
 from agent.paper.desk import Desk, Notes
 from agent.paper.laid import Laid
 from agent.paper.listings import is_index
-from agent.paper.market import Market
+from agent.paper.market import Candle, Market
 from agent.paper.shorts import AUCTION_AT
 
 BEFORE_OPEN_MS: Final = 20 * 60_000  # 08:55 on a normal day
@@ -66,6 +66,8 @@ class Exchange:
         self._ticked: list[Board] = []
         # by instrument, in paise: yesterday's last price, and the close that its auction made
         self._closes: dict[str, tuple[int, int]] = {}
+        # the same of every day and instrument that was asked for, None where there was no auction
+        self._auctioned: dict[tuple[str, date], tuple[int, int] | None] = {}
         self._over = False
         self.overnight = False  # after the end of a day, until the next one begins
         self.now_ms = self._open_ms(market.days[0])
@@ -177,6 +179,31 @@ class Exchange:
             self.desk.watch(board, at_ms)
         return bool(events) or watched
 
+    def candles(self, key: str, interval: str, span_ms: tuple[int, int]) -> list[Candle]:
+        """Return past candles as the market has them; a day's close is its auction's."""
+        found = self.market.candles(key, interval, span_ms, self.now_ms)
+        if interval != "day":
+            return found
+        played = set(self.market.days[: self.day])
+        return [
+            self._closed_by_auction(key, one, on)
+            if (on := from_epoch_ms(one.start_ms).date()) in played
+            else one
+            for one in found
+        ]
+
+    def _closed_by_auction(self, key: str, candle: Candle, on: date) -> Candle:
+        if (key, on) not in self._auctioned:
+            self._auctioned[key, on] = self._close_of(key, on)
+        told = self._auctioned[key, on]
+        if told is None:
+            return candle
+        last, official = told
+        close = round(official * candle.close / last)  # a split since has divided the candle
+        return replace(
+            candle, high=max(candle.high, close), low=min(candle.low, close), close=close
+        )
+
     def call_in(self, delay_ms: int, callback: Callback) -> None:
         """Call back after some virtual time, at an instant of its own."""
         self.call_at(self.now_ms + delay_ms, callback)
@@ -216,7 +243,7 @@ class Exchange:
         board = self.boards[key]
         last = board.last
         self.desk.strike(key, now_ms)
-        self._closes[key] = (last, board.last)
+        self._closes[key] = self._auctioned[key, self.on] = (last, board.last)
         self._ticked.append(board)
 
     def _later(self, due_ms: int, callback: Callback) -> None:
@@ -231,18 +258,21 @@ class Exchange:
 
     def _closes_of(self, on: date) -> dict[str, tuple[int, int]]:
         """Play a day's tapes again for the closes that its auctions made."""
-        closes: dict[str, tuple[int, int]] = {}
-        for key in self.market.keys:
-            session = self.market.session(key, on)
-            if session is None or session.auction is None or not self.market.listed(key, on):
-                continue
-            board = self._board(key, on)
-            if board is not None:
-                board.skip_to(session.closes_ms)
-                last = board.last
-                if closing.catch_up(board, closing.strikes_ms(board) or 0):
-                    closes[key] = (last, board.last)
-        return closes
+        found = {key: self._close_of(key, on) for key in self.market.keys}
+        return {key: told for key, told in found.items() if told is not None}
+
+    def _close_of(self, key: str, on: date) -> tuple[int, int] | None:
+        """Play an instrument's day again: its last price and the close that its auction made."""
+        session = self.market.session(key, on)
+        if session is None or session.auction is None:
+            return None
+        board = self._board(key, on)
+        if board is None:
+            return None
+        board.skip_to(session.closes_ms)
+        last = board.last
+        matched = closing.catch_up(board, closing.strikes_ms(board) or 0)
+        return (last, board.last) if matched else None
 
     def _after_day(self) -> None:
         self.desk.close_day()

@@ -168,9 +168,7 @@ def historical(service: Service, request: Request, parts: Parts) -> dict[str, An
     days = SPANS_MAX[interval]
     if until - since > days * 86_400_000:
         raise bad_input(f"interval exceeds max limit: {days} days")
-    found = service.exchange.market.candles(
-        board.instrument.key, interval, (since, until), service.exchange.now_ms
-    )
+    found = service.exchange.candles(board.instrument.key, interval, (since, until))
     interest = [0] if request.params.get("oi") == "1" else []
     return {
         "candles": [

@@ -135,6 +135,44 @@ def test_the_entry_ends_at_a_moment_that_nobody_knows_before() -> None:
         ask(exchange, "BUY", 10, price=99, **CNC)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_auctions_price_is_the_close_of_the_days_candle_and_of_the_next_quote(
+    restarted: bool,
+) -> None:
+    exchange = auction_day()
+    to_day(exchange, 1)
+    if restarted:
+        again = auction_day()
+        again.resume(1, exchange.now_ms)
+        exchange = again
+    official = exchange.boards[KEY].previous_close
+    assert official != 10_000  # the seed has moved it from the last price
+    span = (at("00:00"), exchange.now_ms)
+    (candle,) = exchange.candles(KEY, "day", span)
+    assert candle.close == official
+    assert candle.low <= official <= candle.high
+    assert exchange.candles(KEY, "minute", span)[-1].close == 10_000  # none in the auction
+    assert exchange.candles(KEY, "day", (at("00:00") - 1, at("23:00"))) == [candle]
+
+
+def test_a_close_without_an_auction_is_the_last_price() -> None:
+    exchange = days_of({AUCTION_DAY: flat(), AFTER_AUCTION: flat()})
+    to_day(exchange, 1)
+    (candle,) = exchange.candles(KEY, "day", (at("00:00"), exchange.now_ms))
+    assert candle.close == exchange.boards[KEY].previous_close == 10_000
+
+
+def test_a_split_divides_the_auctions_close_too() -> None:
+    exchange = auction_day()
+    exchange.market.splits[KEY] = (AFTER_AUCTION, 2)
+    to_day(exchange, 0)
+    run_to(exchange, at("15:40"))
+    official = exchange.boards[KEY].last
+    to_day(exchange, 1)
+    (candle,) = exchange.candles(KEY, "day", (at("00:00"), exchange.now_ms))
+    assert abs(candle.close * 2 - official) <= 1
+
+
 def test_everything_the_price_reaches_trades_at_one_price_and_that_is_the_close() -> None:
     exchange = auction_day()
     stand_at(exchange, "15:20")
