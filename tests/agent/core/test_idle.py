@@ -38,7 +38,7 @@ class Twin:
         self.look = look
         self.fast: Desk | None = None
         self.plain: Desk | None = None
-        self.ticks = self.idle = 0
+        self.ticks = self.idle = self.quiet = 0
 
     def __call__(self, desk: Desk, event: ev.Event) -> tuple[Desk, tuple[cmd.Command, ...]]:
         if desk is not self.fast or self.plain is None:
@@ -49,6 +49,8 @@ class Twin:
         if isinstance(event, ev.TickSeen):
             self.ticks += 1
             self.idle += fast.idle is not None
+        elif isinstance(event, ev.TimerFired | ev.BookRead | ev.MarginsRead):
+            self.quiet += fast.idle is not None
         if self.draw.random() < self.look:
             same(fast, self.plain, event)
         self.fast = fast
@@ -78,6 +80,7 @@ def test_a_bad_day_goes_both_ways(seed: int, monkeypatch: pytest.MonkeyPatch) ->
     world.run_to(at("11:30"))
     same(world.desk, twin.plain or world.desk)
     assert twin.idle, f"seed {seed}"
+    assert twin.quiet, f"seed {seed}"
 
 
 def test_what_waits_to_be_written_down_stays_bounded() -> None:
@@ -164,6 +167,12 @@ class Rough(Street):
         self.volumes[key] += draw.choice([0, 10, 10, 10])
         ms = self.now - (draw.choice([1_000, 5_000]) if draw.random() < 0.04 else 0)
         quote = quote_at(self.prices[key], self.volumes[key] if draw.random() < 0.95 else 0, ms)
+        seen = self.desk.sights.get(key)
+        if seen is not None and draw.random() < 0.3:  # a change of depth: no trade
+            last = quote.last if draw.random() < 0.2 else seen.quote.last
+            volume, traded_ms = seen.quote.volume, seen.quote.traded_ms
+            quote = replace(quote, last=last, volume=volume, traded_ms=traded_ms)
+            self.prices[key], self.volumes[key] = last, volume or self.volumes[key]
         return ev.TickSeen(self.now, key, quote, cached=draw.random() < 0.02)
 
 
@@ -183,7 +192,7 @@ def small_money(draw: Random) -> MoneySettings:
 @pytest.mark.parametrize("part", range(6))
 def test_any_course_of_events_goes_both_ways(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random policies, settings and events; the seed of a failure is in its message."""
-    ticks = idle = trades = 0
+    ticks = idle = quiet = trades = 0
     for seed in range(part * 14, part * 14 + 14):
         draw = Random(seed)
         keys = tuple(f"NSE:S{n}" for n in range(draw.choice([1, 2, 4])))
@@ -203,8 +212,9 @@ def test_any_course_of_events_goes_both_ways(part: int, monkeypatch: pytest.Monk
             same(street.desk, twin.plain)
         except AssertionError as fault:
             raise AssertionError(f"seed {seed}: {fault}\n{policy}") from fault
-        ticks, idle = ticks + twin.ticks, idle + twin.idle
+        ticks, idle, quiet = ticks + twin.ticks, idle + twin.idle, quiet + twin.quiet
         trades += sum(t.levels is not None for t in street.desk.trades.values())
     assert ticks > 1_500
     assert idle > 300
+    assert quiet > 10
     assert trades > 10
