@@ -81,27 +81,26 @@ class TickBars:
     def __init__(self, bar_ms: int, period: int) -> None:
         self._bar_ms = bar_ms
         self._wilder = Wilder(period)
-        self._slot: tuple[int, int] | None = None
+        self._start: Ticks | None = None
         self._high: Ticks = 0
         self._low: Ticks = 0
         self._close: Ticks = 0
 
     def add(self, ts_ms: Ticks, price: Ticks) -> Fraction | None:
         """Take one tick, not older than the last; return the ATR if it closed a bar."""
-        since_midnight = (ts_ms + _IST_MS) % _DAY_MS
-        slot = (
-            int((ts_ms + _IST_MS) // _DAY_MS),
-            int((since_midnight - _OPEN_MS) // self._bar_ms),
-        )
-        if slot == self._slot:
+        local = ts_ms + _IST_MS  # a bar is told by its start, so that midnight cuts none in two
+        start = local - (local % _DAY_MS - _OPEN_MS) % self._bar_ms
+        if start == self._start:
             self._high = max(self._high, price)
             self._low = min(self._low, price)
             self._close = price
             return None
         known = (
-            self._wilder.add(self._high, self._low, self._close) if self._slot is not None else None
+            self._wilder.add(self._high, self._low, self._close)
+            if self._start is not None
+            else None
         )
-        self._slot, self._high, self._low, self._close = slot, price, price, price
+        self._start, self._high, self._low, self._close = start, price, price, price
         return known
 
 

@@ -68,13 +68,14 @@ def replay(rows: list[dict], make, *, bar_min: int = 1, period: int = 14) -> lis
         price, now = number(row["price"]), number(row.get("atr"))
         if not has_atr:
             here = local(row["ts_ms"])
-            minutes = (
-                here - here.replace(hour=9, minute=15, second=0, microsecond=0)
-            ) // timedelta(minutes=bar_min)
-            if slot is not None and (here.date(), minutes) != slot:
+            opens = here.replace(hour=9, minute=15, second=0, microsecond=0)
+            begin = opens + (here - opens) // timedelta(minutes=bar_min) * timedelta(
+                minutes=bar_min
+            )
+            if slot is not None and begin != slot:
                 now = atr.close(max(bar), min(bar), bar[-1])
                 bar = []
-            slot = (here.date(), minutes)
+            slot = begin
             bar.append(price)
         last_known = now or last_known
         before = line("exit", row["ts"], price, pos)

@@ -61,6 +61,14 @@ def test_bars_start_at_0915_whatever_their_length() -> None:
     assert bars.add(NINE_FIFTEEN + 86_400_000 + 420_000, 13) == 2
 
 
+def test_midnight_cuts_no_bar_in_two() -> None:
+    hour = 3_600_000
+    bars = TickBars(hour, 1)
+    midnight = NINE_FIFTEEN + 14 * hour + hour * 3 // 4  # the bar runs from 23:15 to 00:15
+    told = [bars.add(midnight + ms, price) for ms, price in ((-1, 10), (0, 13), (hour // 4, 20))]
+    assert told == [None, None, 3]
+
+
 @pytest.mark.parametrize(
     ("text", "ms"), [("1min", 60_000), ("30s", 30_000), ("1h", 3_600_000), ("5 minute", 300_000)]
 )
