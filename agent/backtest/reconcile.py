@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 from agent.backtest.day import DayRun
@@ -37,7 +38,7 @@ from agent.market.instruments import Instrument
 from agent.market.sessions import IST, from_epoch_ms
 from agent.paper.desk import LATENCY_MS
 from agent.paper.extra import numpy as np
-from agent.paper.source import CandleSet, Columns
+from agent.paper.source import DAY_MS, IST_OFFSET_MS, CandleSet, Columns
 from agent.risk.settings import CapitalSettings, MoneySettings, RiskSettings, SizingSettings
 from agent.trailing.bulk.row import Rerun, SweepTrade
 
@@ -319,12 +320,14 @@ def _recorded(rerun: Rerun) -> dict[tuple[str, date], Ticks]:
     ts = np.array(rerun.ts_ms, dtype=np.int64)
     tick = float(rerun.tick_size * 100)
     paise = np.array([round(float(bar.close) * tick) for bar in rerun.bars])
-    days = [_day(int(ms)) for ms in ts]
+    days = (ts + IST_OFFSET_MS) // DAY_MS
+    starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1)) if ts.size else ts
     found: dict[tuple[str, date], Ticks] = {}
-    for on in sorted(set(days)):
-        rows = np.array([one == on for one in days])
-        volume = SHARES_A_TICK * np.arange(1, int(rows.sum()) + 1, dtype=np.int64)
-        found[rerun.symbol, on] = Ticks(ts[rows], paise[rows].astype(np.int64), volume)
+    for start, end in pairwise([*starts.tolist(), ts.size]):
+        volume = SHARES_A_TICK * np.arange(1, end - start + 1, dtype=np.int64)
+        found[rerun.symbol, _day(int(ts[start]))] = Ticks(
+            ts[start:end], paise[start:end].astype(np.int64), volume
+        )
     return found
 
 

@@ -77,6 +77,10 @@ def sweep(  # noqa: PLR0913, PLR0917  (one parameter an option)
         int,
         typer.Option(help="Run trades of the best so many again through the agent itself.", min=0),
     ] = 0,
+    # about a minute: a day of 1-second ticks takes the agent a third of a second
+    verify_trades: Annotated[
+        int, typer.Option(help="How many trades --verify runs at most.", min=1)
+    ] = 120,
     home: Annotated[Path, typer.Option(help="Folder of all state.")] = DEFAULT_HOME,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -93,7 +97,7 @@ def sweep(  # noqa: PLR0913, PLR0917  (one parameter an option)
     times = (entry_from, entry_until, square_off)
     rules = _rules(every, side, signals, times, notional, slippage_bps)
     keys = tuple(key.strip() for key in (heat or "").split(",") if key.strip())
-    show = _Show(keys, top, jobs or os.cpu_count() or 1, verify)
+    show = _Show(keys, top, jobs or os.cpu_count() or 1, verify, verify_trades)
     told = _swept(opened, asked, rules, grid, show)
     emit(told, as_json=as_json, human=lambda: _draw(told))
 
@@ -106,6 +110,7 @@ class _Show:
     top: int
     jobs: int
     verify: int
+    verify_trades: int
 
 
 def _swept(home: Home, asked: Asked, rules: Rules, grid: Path, show: _Show) -> dict[str, Any]:
@@ -127,7 +132,10 @@ def _swept(home: Home, asked: Asked, rules: Rules, grid: Path, show: _Show) -> d
         if show.verify:
             from flows.sweep.verify import verified
 
-            told["verified"] = verified(outcome, found, rules, policies=show.verify, tell=tell)
+            told["verified"] = verified(
+                outcome, found, rules,
+                policies=show.verify, trades=show.verify_trades, tell=tell,
+            )  # fmt: skip
     results.write_page(folder, picture.page(outcome.described, outcome.worth, show.keys, told))
     told |= {"results": str(folder / results.RESULTS), "map": str(folder / results.PAGE)}
     results.write_summary(folder, told)

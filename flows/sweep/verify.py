@@ -6,16 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.backtest.reconcile import reconcile
+from agent.trailing.bulk.row import SweepRow
 from flows.sweep.rerun import best_rows, rerun_of
 from flows.sweep.results import Outcome
 from flows.sweep.run import Rules
 from flows.sweep.source import Data
 
-TRADES_A_ROW = 40  # evenly chosen ones of a row's trades: about half a minute
-
 
 def verified(
-    outcome: Outcome, data: Data, rules: Rules, *, policies: int, tell: Callable[[str], None]
+    outcome: Outcome,
+    data: Data,
+    rules: Rules,
+    *,
+    policies: int,
+    trades: int,
+    tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """Return, for each row of the best policies, how far the agent's own trades agree.
 
@@ -25,8 +30,10 @@ def verified(
     data, rules : what the run was made from
     policies : int
         How many of the best.
+    trades : int
+        How many to run at most; of more, evenly chosen ones of evenly chosen rows.
     tell : callable
-        Gets a line a row.
+        Gets a line before the first row, saying how many trades of how many, and one a row.
 
     Returns
     -------
@@ -35,8 +42,26 @@ def verified(
     """
     found = []
     rows = [row for row in best_rows(outcome, policies) if row.entries]
-    for number, row in enumerate(rows, start=1):
-        again = reconcile(rerun_of(outcome.folder, data, rules, row), trades_max=TRADES_A_ROW)
-        tell(f"{number}/{len(rows)} again by the agent: {again.told()}")
+    chosen, each = sample(rows, trades)
+    tell(
+        f"again by the agent: about {sum(min(row.entries, each) for row in chosen):,} of "
+        f"{sum(row.entries for row in rows):,} trades, evenly chosen, of {len(chosen)} of "
+        f"{len(rows)} rows (a symbol and side each); more with --verify-trades"
+    )
+    for number, row in enumerate(chosen, start=1):
+        again = reconcile(rerun_of(outcome.folder, data, rules, row), trades_max=each)
+        tell(f"{number}/{len(chosen)} again by the agent: {again.told()}")
         found.append(again.document() | {"told": again.told()})
     return found
+
+
+def sample(rows: list[SweepRow], trades: int) -> tuple[list[SweepRow], int]:
+    """Return which rows to run again, evenly chosen, and how many trades of each at most.
+
+    Parameters
+    ----------
+    rows : list of SweepRow
+    trades : int, of all of them together, at least 1
+    """
+    chosen = rows[:: -(-len(rows) // trades)] if rows else []
+    return chosen, trades // max(len(chosen), 1)

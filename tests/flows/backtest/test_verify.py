@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+
+from agent.trailing.bulk.row import SweepRow
+from flows.sweep.verify import sample
 
 GRID = 'mode = "percent"\nstop = ["0.4%", "0.8%"]\ntarget = "1%"\nshare = 0.6\n'
 DAY = "2021-05-10"
@@ -40,3 +44,31 @@ def test_a_real_days_winner_is_run_again(tmp_path: Path, shared_data: Path) -> N
         assert again["same_exit"] == again["within_slippage"] == 2, again["told"]
         assert not again["simulated_path"]
     assert run.stderr.count("again by the agent: NSE:INFY") == 2
+    assert "about 4 of 4 trades" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "trades", "chosen", "each"),
+    [
+        (0, 120, [], 120),
+        (3, 120, [0, 1, 2], 40),
+        (7, 3, [0, 3, 6], 1),
+        (104, 120, list(range(104)), 1),
+        (5, 1, [0], 1),
+    ],
+)
+def test_a_sample_is_spread_and_bounded(
+    rows: int, trades: int, chosen: list[int], each: int
+) -> None:
+    all_rows = [row_of(number) for number in range(rows)]
+    found, a_row = sample(all_rows, trades)
+    assert [int(row.symbol) for row in found] == chosen
+    assert a_row == each
+    assert len(found) * a_row <= trades
+
+
+def row_of(number: int) -> SweepRow:
+    facts: dict[str, object] = {
+        field.name: "" if field.type == "str" else 1 for field in fields(SweepRow)
+    }
+    return SweepRow(**facts | {"symbol": str(number)})  # type: ignore[arg-type]
