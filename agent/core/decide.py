@@ -118,13 +118,13 @@ def _tick(turn: Turn, event: ev.TickSeen) -> None:
         return
     for trade in desk.trades.values():
         if trade.key == event.key and not trade.done:
-            _price(turn, trade, quote)
+            _price(turn, trade, quote, old)
     if turn.desk.candidates:
         try_candidates(turn)
 
 
-def _price(turn: Turn, trade: Trade, quote: Quote) -> None:
-    after = on_price(turn, trade, quote)
+def _price(turn: Turn, trade: Trade, quote: Quote, old: Sight | None) -> None:
+    after = on_price(turn, trade, quote, None if old is None else old.quote)
     mark(turn, after, quote)
     turn.put(after)
 
@@ -234,7 +234,7 @@ def _quotes(turn: Turn, event: ev.QuotesRead) -> None:
         turn.set(sights={**turn.desk.sights, key: Sight(quote, turn.at_ms)})
         for trade in turn.desk.open_trades:
             if trade.key == key:
-                _price(turn, trade, quote)
+                _price(turn, trade, quote, sight)
 
 
 def _margins(turn: Turn, event: ev.MarginsRead) -> None:

@@ -26,7 +26,18 @@ from agent.risk import book as money
 from agent.trailing.plan import Plan
 from agent.trailing.planner import budget_for
 from agent.trailing.policy import Policy, plan_for
-from agent.trailing.ratchet import EXIT, Move, open_position, scale_in, step, with_signal
+from agent.trailing.ratchet import (
+    EXIT,
+    Move,
+    StepResult,
+    TrailState,
+    open_position,
+    scale_in,
+    settle_by_quote,
+    step,
+    with_signal,
+)
+from agent.trailing.screen import Screen, agrees
 
 ATR_PARTS = 1000  # an ATR is passed on in thousandths of a tick
 
@@ -113,19 +124,23 @@ def champion_policy(turn: Turn) -> str:
     return ""
 
 
-def on_price(turn: Turn, trade: Trade, quote: Quote) -> Trade:
-    """Take one trade of the market to a position's levels."""
+def on_price(turn: Turn, trade: Trade, quote: Quote, before: Quote | None) -> Trade:
+    """Take a packet to a position's levels; `before` is the instrument's last one, if any."""
     levels = trade.levels
     if levels is None or trade.frozen or trade.open <= 0 or levels.trail.exited is not None:
         return trade
-    trail, result = step(
-        levels.plan,
-        levels.trail,
-        quote.last,
-        atr_ticks(turn.desk, trade.key),
-        ts_ms=quote.exchange_ms,
-        volume=quote.volume or None,
-    )
+    atr = atr_ticks(turn.desk, trade.key)
+    if _shows_a_trade(levels.trail.screen, quote, before):
+        trail, result = step(
+            levels.plan,
+            levels.trail,
+            quote.last,
+            atr,
+            ts_ms=quote.exchange_ms,
+            volume=quote.volume or None,
+        )
+    else:
+        trail, result = _repeated(levels, trade.side.sign, quote, atr)
     if result.move is not None:
         targets = levels.target_moves + (trail.target != levels.trail.target)
         levels = replace(levels, target_moves=targets)
@@ -134,6 +149,29 @@ def on_price(turn: Turn, trade: Trade, quote: Quote) -> Trade:
     if result.event == EXIT:
         trade = _hit(turn, trade, str(result.reason), quote)
     return trade
+
+
+def _shows_a_trade(screen: Screen, quote: Quote, before: Quote | None) -> bool:
+    """Tell a trade from a change of depth: new volume or a new trade time."""
+    if before is None or screen.last_ms is None or quote.exchange_ms < screen.last_ms:
+        return True  # nothing to compare with, or an older packet, which the step rejects
+    same = quote.volume == screen.last_volume and quote.traded_ms == before.traded_ms
+    return not quote.volume or not same
+
+
+def _repeated(
+    levels: Levels, sign: int, quote: Quote, atr: Fraction | None
+) -> tuple[TrailState, StepResult]:
+    """Take in a packet without a trade: it counts for nothing; its book may settle a suspect."""
+    plan, trail = levels.plan, levels.trail
+    suspect, way_out = trail.screen.suspect, quote.bid if sign > 0 else quote.ask
+    if suspect is not None and way_out is not None and agrees(trail.screen, suspect, way_out):
+        return settle_by_quote(
+            plan, trail, quote.last, ts_ms=quote.exchange_ms, volume=quote.volume
+        )
+    seen = trail.screen
+    trail, result = step(plan, trail, quote.last, atr, ts_ms=seen.last_ms, volume=seen.last_volume)
+    return replace(trail, screen=replace(trail.screen, last_ms=quote.exchange_ms)), result
 
 
 def _hit(turn: Turn, trade: Trade, reason: str, quote: Quote) -> Trade:

@@ -340,7 +340,7 @@ def scale_in(plan: Plan, state: TrailState, average: Fraction) -> tuple[Plan, Tr
 
 
 def settle_by_quote(
-    plan: Plan, state: TrailState, price: Ticks, *, ts_ms: Ticks
+    plan: Plan, state: TrailState, price: Ticks, *, ts_ms: Ticks, volume: Ticks | None = None
 ) -> tuple[TrailState, StepResult]:
     """Run a quote that agrees with the suspect as the trade that settles it; else do nothing.
 
@@ -352,11 +352,13 @@ def settle_by_quote(
         The quote's last price.
     ts_ms : int or Fraction, epoch milliseconds
         The quote's time.
+    volume : int or Fraction, optional
+        As for `step`.
     """
     screen = state.screen
     if screen.suspect is None or not agrees(screen, screen.suspect, price):
         return state, _HELD
-    return step(plan, state, price, ts_ms=ts_ms)
+    return step(plan, state, price, ts_ms=ts_ms, volume=volume)
 
 
 def with_atr(plan: Plan, state: TrailState, atr: Ticks | None) -> TrailState:
