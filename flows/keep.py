@@ -3,7 +3,7 @@
 Started by BentoML's supervisor in the place of its worker (`flows.launch`). Importing takes seconds
 of processor time, a fork none: the next worker answers within a second of the last one's death.
 The keeper does nothing else. It ends with its worker's own end, and takes it along; signals are
-passed on. Nothing of ours is imported before the fork: a Bento brings its own `bentos`.
+passed on. Nothing of `bentos` is imported before the fork: a Bento brings its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import signal
 import sys
 import time
 from types import FrameType
+
+from flows import spread
 
 WORKER = "_bentoml_impl.worker.service"
 PR_SET_PDEATHSIG = 1
@@ -49,6 +51,12 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def _worker_number() -> int:
+    """Return the worker's number, from 1; 0 where BentoML gave none."""
+    told = dict(zip(sys.argv, sys.argv[1:], strict=False)).get("--worker-id", "")
+    return int(told) if told.isdigit() else 0
+
+
 def main() -> None:
     """Keep one worker alive; exit as it exits."""
     _end_with_parent()
@@ -71,6 +79,7 @@ def main() -> None:
         worker = os.fork()
         if worker == 0:
             _end_with_parent()
+            spread.join(_worker_number())
             sys.argv[0] = WORKER
             runpy.run_module(WORKER, run_name="__main__", alter_sys=True)
             return

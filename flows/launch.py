@@ -13,6 +13,8 @@ import os
 import sys
 from pathlib import Path
 
+from flows import spread
+
 CHECK_DELAY_S = 0.5
 GRACEFUL_S = 2  # a request takes milliseconds; stragglers are cut
 ARGUMENTS = 3
@@ -35,6 +37,8 @@ def main() -> None:
     )
     serving._SERVICE_WORKER_SCRIPT = "flows.keep"  # noqa: SLF001  (no other way to the worker)
     os.environ["RATCHET_SUPERVISOR"] = str(os.getpid())
+    if int(os.environ.get("RATCHET_WORKERS") or 1) > 1:
+        os.environ[spread.BOARD] = spread.board()
     folder = bento if Path(bento).is_dir() else "."
     service = load(bento, working_dir=folder)
     service.inject_config()

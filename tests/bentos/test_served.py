@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psutil
 import pytest
 
 from bentos.answer import trading_day
@@ -388,6 +389,21 @@ def test_a_killed_worker_is_replaced_and_the_other_goes_on(service: Service) -> 
     until(lambda: len(service.workers()) == 2 and service.ready())
     again = {a["unit"]: a["version"] for a in ask(service, [f"NSE:R{i}" for i in range(30)])}
     assert again == told
+
+
+def test_a_killed_keeper_leaves_no_orphan_and_is_replaced(service: Service) -> None:
+    worker = service.workers()[0]
+    keeper = worker.parent()
+    assert keeper is not None
+    keeper.kill()
+    assert ask(service, [f"NSE:Q{i}" for i in range(4)], connections=1)  # the other takes them
+    psutil.wait_procs([worker], timeout=20)
+    assert not worker.is_running()
+    until(lambda: len(service.workers()) == 2 and service.ready(), 60)
+    family = psutil.Process(service.process.pid).children(recursive=True)
+    assert {p.pid for p in family if p.ppid() != service.process.pid} == {
+        w.pid for w in service.workers()
+    }
 
 
 def test_a_flood_is_answered_or_refused_never_failed(service: Service) -> None:
