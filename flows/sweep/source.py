@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from flows.data.sources import Request, open_source
 from flows.data.store import CandleStore
 from flows.home import Home
 from flows.sweep.series import Series, of_candles, of_ticks
+from flows.sweep.spill import spill
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -96,10 +96,10 @@ def opened(home: Home, asked: Asked) -> Iterator[Data]:
     if _is_ticks(files):
         yield _of_ticks(asked, files)
         return
-    with tempfile.TemporaryDirectory(prefix="sweep-", dir=home.tmp) as work:
+    with spill(home.tmp) as work:
         kind = "csv" if files[0].name.lower().endswith((".csv", ".csv.gz")) else "parquet"
         request = Request(f"{kind}:{asked.pattern}", interval=asked.interval)
-        source, name = open_source(home, request, Path(work))
+        source, name = open_source(home, request, work)
         facts = source.facts
         length = INTERVAL_MS[facts.interval]
         yield Data(

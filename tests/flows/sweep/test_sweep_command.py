@@ -154,6 +154,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     before = part.stat().st_mtime_ns
     run = sweep(*over(market, home, "--json"))
     assert "1/3 parts are there from before" in run.stderr
+    assert list((home / "tmp").glob("sweep-*")) == []  # nor is anything left of the killed one
     assert part.stat().st_mtime_ns == before
     told = json.loads(run.stdout)
     assert told["run"] == done["run"]
