@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 
 from hypothesis import given
@@ -108,6 +109,16 @@ def test_a_position_without_a_price_is_named_and_not_counted() -> None:
     assert (short.total.unrealised, short.unpriced) == (-10_00, ())
     even = results([deal(order(10, 100))], {"NSE:A": Price(100_00, at(MONDAY))})
     assert (even.total.unrealised, even.unpriced) == (0, ())
+
+
+def test_who_decided_is_named_or_unknown() -> None:
+    by_hand = replace(deal(order(10, 100), order(10, 103), number=2), agent="", model="")
+    tables = results([deal(order(10, 100), order(10, 105)), by_hand], {}).tables
+    assert {n: line.realised for n, line in tables["agent"].items()} == {
+        "model": 50_00,
+        "unknown": 30_00,
+    }
+    assert list(tables["version"]) == ["m 3", "no model 3"]
 
 
 def test_a_price_older_than_the_trade_counts_on_the_trade_s_day() -> None:

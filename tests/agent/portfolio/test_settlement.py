@@ -51,7 +51,9 @@ def test_shares_are_settled_t1_or_of_the_day_by_the_calendar() -> None:
     ("pledged", "t1", "sellable"), [(0, True, 35), (0, False, 15), (4, True, 31), (99, True, 0)]
 )
 def test_a_cnc_exit_has_only_what_is_sellable(pledged: int, t1: bool, sellable: int) -> None:
-    assert settlement(carried(), "NSE:A", MONDAY, pledged).sellable(t1=t1) == sellable
+    held = settlement(carried(), "NSE:A", MONDAY, pledged)
+    assert held.sellable(t1=t1) == sellable
+    assert held.sellable() == held.sellable(t1=True)  # Zerodha lets T1 shares be sold
 
 
 def test_nothing_is_settled_of_what_is_not_held() -> None:
