@@ -17,6 +17,7 @@ from typing import Any, Final
 Event = dict[str, Any]
 BETTER: Final = {"BUY": -1, "SELL": 1}  # a rising trigger helps a sell stop
 TAGS_MAX: Final = 50_000  # ten days of as many orders as a day may have
+TRIPS_MAX: Final = 20_000  # listed; of those before only counts are kept
 CHARGED_MAX: Final = 100  # a charge comes with its fill
 
 
@@ -83,6 +84,8 @@ class Audit:
 
     def __init__(self) -> None:
         self.trips: list[Trip] = []
+        self.trips_before = 0  # over and not listed any more
+        self._unprotected_before_ms = 0  # the longest interval of those
         self.surplus_exits = 0
         self.stops_moved_back = 0
         self.duplicate_tags = 0
@@ -129,7 +132,10 @@ class Audit:
         gross = sum(self.flow.values()) + open_value
         return {
             "positions": trips,
-            "max_unprotected_ms": max((trip["max_unprotected_ms"] for trip in trips), default=0),
+            "positions_before": self.trips_before,
+            "max_unprotected_ms": max(
+                [trip["max_unprotected_ms"] for trip in trips] + [self._unprotected_before_ms]
+            ),
             "surplus_exits": self.surplus_exits,
             "stops_moved_back": self.stops_moved_back,
             "duplicate_tags": self.duplicate_tags,
@@ -186,10 +192,23 @@ class Audit:
                 side = "LONG" if sign > 0 else "SHORT"
                 leg.trip = Trip(event["symbol"], event["product"], side, event["ms"])
                 self.trips.append(leg.trip)
+                self._forget()
             _book(leg.trip, sign, quantity - closing, price)
             leg.net += sign * (quantity - closing)
             leg.trip.quantity_max = max(leg.trip.quantity_max, abs(leg.net))
             self._owes(event["order_id"], leg.trip)
+
+    def _forget(self) -> None:
+        """Let go of the oldest trip that is over, beyond what is listed."""
+        if len(self.trips) <= TRIPS_MAX:
+            return
+        over = (n for n, trip in enumerate(self.trips) if trip.closed_ms is not None)
+        oldest = next(over, None)
+        if oldest is not None:
+            longest = max((end - since for since, end in self.trips[oldest].unprotected), default=0)
+            self._unprotected_before_ms = max(self._unprotected_before_ms, longest)
+            self.trips_before += 1
+            del self.trips[oldest]
 
     def _owes(self, order_id: str, trip: Trip) -> None:
         """Let the next charge of an order be the trip's."""

@@ -118,3 +118,31 @@ def test_a_fill_through_zero_closes_one_position_and_opens_the_other() -> None:
 def test_the_same_events_give_the_same_audit() -> None:
     text = STOPPED + "50 s fill SELL 4 95 6\n60 s stands SELL 6 97"
     assert audit(text) == audit(text)
+
+
+def test_beyond_what_is_listed_the_oldest_closed_trips_leave_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "\n".join(
+        f"{100 * n} e{n} fill BUY 1 100 0\n{100 * n + n} x{n} fill SELL 1 101 0"
+        for n in range(9, 0, -1)  # the longest without protection first: it is let go of
+    )
+    whole = audit(text)
+    monkeypatch.setattr("agent.paper.audit.TRIPS_MAX", 4)
+    told = audit(text)
+    assert (len(whole["positions"]), whole["positions_before"]) == (9, 0)
+    assert (told["positions"], told["positions_before"]) == (whole["positions"][-4:], 5)
+    assert told["max_unprotected_ms"] == 9
+    same = {"positions", "positions_before"}
+    assert {k: v for k, v in told.items() if k not in same} == {
+        k: v for k, v in whole.items() if k not in same
+    }
+
+
+def test_a_trip_that_is_open_is_never_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.paper.audit.TRIPS_MAX", 1)
+    fold = Audit()
+    for key in "AB":
+        for event in events("0 e fill BUY 1 100 0"):
+            fold.apply(event | {"symbol": f"NSE:{key}"})
+    assert [trip.symbol for trip in fold.trips] == ["NSE:A", "NSE:B"]

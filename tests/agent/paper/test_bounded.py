@@ -82,10 +82,11 @@ def held(service: Service, late: int) -> dict[str, int]:
 
 def test_sessions_have_a_bound() -> None:
     access, now = Access(strict=True), at("10:00")
-    for n in range(TOKENS_MAX + 50):
-        login(access, f"r{n}", now)
+    for _ in range(TOKENS_MAX + 50):
+        login(access, access.request_token(now), now)
     assert len(access.tokens) == TOKENS_MAX
-    login(access, "tomorrow", at("10:00", DAY.replace(day=DAY.day + 1)))
+    tomorrow = at("10:00", DAY.replace(day=DAY.day + 1))
+    login(access, access.request_token(tomorrow), tomorrow)
     assert len(access.tokens) == 1  # the others died at six
 
 
