@@ -8,10 +8,10 @@
 In one process: pytest collects the rooms' tests once and runs each while a profiler notes which
 functions it calls; for each mutant a child is forked, the code objects of the changed functions
 are exchanged in place, and the tests that call them run until one fails: first those that have
-killed lately, then the quickest. A constant's new value is put wherever its name was imported;
-if no test minds, and for every other change outside of functions (a default, a decorator), the
-child imports all our modules anew. Hypothesis draws fewer examples, the same ones each time, and
-does not shrink. A test that uses much more CPU time than it did hangs: its mutant is killed.
+killed lately, then the quickest. A constant's new value is put wherever its name was imported,
+a class gets its new defaults; if no test minds, and for every other change outside of functions,
+the child imports all our modules anew. Hypothesis draws fewer examples, the same ones each time,
+and does not shrink. A test that uses much more CPU time than it did hangs: its mutant is killed.
 
 Nothing is kept but the table on stdout. Exit status 1 if a mutant survives that survivors.toml
 does not explain, or a file falls below the share that must be killed.
@@ -236,15 +236,20 @@ def _unwrapped(held: Any, module: ModuleType) -> Iterator[tuple[str, FunctionTyp
 
 
 def _rebound(module: ModuleType, mutant: Mutant) -> bool:
-    """Put a constant's new value, and those that follow from it, wherever the name is known.
+    """Put a changed constant or class, and what follows from it, wherever the name is known.
 
-    False for what is no assignment. What took the old value as a default keeps it: only that a
+    False where that cannot be done. What took an old value as a default keeps it: only that a
     test fails is certain after this.
     """
     (changed,) = ast.parse(mutant.statement[1]).body
+    old, space = dict(vars(module)), dict(vars(module))
+    if isinstance(changed, ast.ClassDef) and not hasattr(old[changed.name], "model_fields"):
+        exec(compile(mutant.statement[1], module.__name__, "exec"), space)
+        new, space[changed.name] = space[changed.name], old[changed.name]  # its methods make these
+        _remade(old[changed.name], new)
+        return True
     if not isinstance(changed, Assignment):
         return False
-    old, space = dict(vars(module)), dict(vars(module))
     exec(compile(mutant.statement[1], module.__name__, "exec"), space)
     later = [n for n in ast.parse(mutant.source).body if n.lineno > mutant.line]
     follow: list[ast.stmt] = [n for n in later if isinstance(n, Assignment)]
@@ -256,6 +261,23 @@ def _rebound(module: ModuleType, mutant: Mutant) -> bool:
             known.update({n: v for n, v in values.items() if n in known and known[n] is old[n]})
     _forget(module)
     return True
+
+
+def _remade(old: type, new: type) -> None:
+    """Give a class what its changed text makes of it; its instances stay its own."""
+    kinds = (FunctionType, property, classmethod, staticmethod)
+    params = "__dataclass_params__"
+    ours = {
+        n: v for n, v in vars(old).items() if isinstance(v, kinds) or n in {params, "__slots__"}
+    }
+    theirs = vars(new)
+    for name, held in ours.items():
+        if name not in theirs:
+            delattr(old, name)
+        elif isinstance(held, kinds) and name not in {"__setattr__", "__delattr__"}:
+            setattr(old, name, theirs[name])
+    if params in theirs:
+        setattr(old, params, theirs[params])
 
 
 def _forget(module: ModuleType) -> None:
