@@ -41,7 +41,7 @@ class Worth:
     Parameters
     ----------
     order : int64 array of shape (n_policies,)
-        Policies by net result, best first.
+        Policies by net result, best first; those without a trade last.
     sums : dict of int64 arrays of shape (n_policies,)
         `SUMS` over all symbols and sides.
     sharpe_a_year, deflated : float64 arrays of shape (n_policies,); NaN where not defined
@@ -106,7 +106,7 @@ def judge(sums: Mapping[str, Ints], daily: Ints, trials: int) -> Worth:
         Policies ever tried on these data, these included.
     """
     net = sums["net_paise"]
-    order = np.argsort(-net, kind="stable")
+    order = np.lexsort((-net, sums["entries"] == 0))  # one that traded nothing lost nothing
     days = len(daily)
     ratios = np.array([sharpe(daily[:, n].astype(np.float64)) for n in range(len(net))])
     known = ratios[np.isfinite(ratios)]

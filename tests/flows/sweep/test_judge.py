@@ -85,3 +85,14 @@ def test_days_of_several_symbols_add_up() -> None:
     assert days.tolist() == [5, 6]
     assert total.tolist() == [[1, 2], [13, 20]]
     assert sums_by_day([], np.zeros(0, int), 2)[1].shape == (0, 2)
+
+
+def test_a_policy_that_fits_nowhere_is_no_better_than_one_that_loses() -> None:
+    daily = noise(100, 3, 4, mean=-500)
+    daily[:, 1] = 0
+    told = sums(daily.sum(axis=0))
+    told["entries"] = np.array([100, 0, 100])
+    worth = judge(told, daily, 3)
+    assert worth.order[-1] == 1
+    assert worth.verdict == "loses"
+    assert "No policy earned its costs: the best of 3 policies brought Rs -" in worth.warning
