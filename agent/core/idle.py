@@ -256,7 +256,9 @@ def lull_of(desk: Desk, number: int) -> Lull | None:
         return None
     if not trade.averages(levels.average) or tighter_risk(book, trade) is not None:
         return None
-    bounds = _bounds(levels.trail)
+    bounds, sight = _bounds(levels.trail), desk.sights.get(trade.key)
+    if sight is None or trade.side.sign * (sight.quote.last - levels.stop) <= 0:
+        return None  # a move that this price forbids is sent at the next one that does not
     known = desk.atrs.get((trade.key, desk.interval))
     atr = atr_ticks(desk, trade.key)
     if bounds is None or (atr is not None and atr > 0 and is_news(levels.trail.gauge, atr)):

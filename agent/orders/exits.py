@@ -20,9 +20,9 @@ from agent.frozen import replace
 from agent.orders.leg import Doing, Flight, Leg, moved, placed, sent, triggered
 from agent.orders.lifecycle import Evidence, OrderState
 from agent.orders.prices import exit_limit, protect_gap, protect_limit
-from agent.orders.stops import first_stop, stop_move
+from agent.orders.stops import first_stop, stop_move, unspent
 from agent.orders.tags import tag_of
-from agent.trailing.planner import REPLACE
+from agent.trailing.planner import REPLACE, SEND
 
 MODIFICATIONS_MAX = 25  # Kite, per order: the 26th is refused and the order stays live
 REFUSALS_MAX = 2
@@ -284,12 +284,14 @@ def _follow(turn: Turn, trade: Trade, leg: Leg) -> Trade:
     fits = leg.pending == trade.open
     if levels is None or old is None or (turn.desk.mode is Mode.HALT and fits):
         return trade
-    trade, decision = stop_move(turn, trade, leg)
+    before, (trade, decision) = trade, stop_move(turn, trade, leg)
     if decision is None and fits:
         return trade
     trigger = old if decision is None else decision.level
     if trade.side.sign * (trigger - old) < 0 or crossed(turn, trade, trigger):
         trigger = old  # never back, never into the price: the exit takes care of that
+        if decision is not None and decision.action == SEND:
+            trade = unspent(before, trade)
     if (decision is not None and decision.action == REPLACE) or (
         leg.modifications >= MODIFICATIONS_MAX and not fits
     ):

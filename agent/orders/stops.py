@@ -52,6 +52,19 @@ def stop_move(turn: Turn, trade: Trade, leg: Leg) -> tuple[Trade, Decision | Non
     return trade, decision if decision.action in {SEND, REPLACE} else None
 
 
+def unspent(before: Trade, after: Trade) -> Trade:
+    """Return a trade whose planner said `send` where nothing can be sent: the move is not spent.
+
+    `before` itself where nothing else has changed: a trade that stays as it is stands still.
+    """
+    levels = _levels(after)
+    if levels.placed is None:
+        return after
+    placed = replace(levels.placed, used=levels.placed.used - 1, in_flight=None)
+    levels = replace(levels, placed=placed)
+    return before if levels == before.levels else replace(after, levels=levels)
+
+
 def _levels(trade: Trade) -> Levels:
     check(trade.levels is not None, "a stop has levels", trade=trade.number)
     assert trade.levels is not None  # noqa: S101  (for the type checker; checked above)
