@@ -129,6 +129,8 @@ def _swept(home: Home, asked: Asked, rules: Rules, grid: Path, show: _Show) -> d
             folder = run.run(home, policies, found, rules, jobs=show.jobs, progress=progress)
         outcome = results.collect(folder)
         told = results.document(outcome, top=show.top)
+        for line in _unfit(outcome):
+            tell(line)
         if show.verify:
             from flows.sweep.verify import verified
 
@@ -212,6 +214,17 @@ def _announced(found: Any, policies: Any) -> Iterator[str]:
         f"{len(policies.trials):,} policies over {len(found.symbols)} symbols of {found.label} "
         f"({found.interval})"
     )
+
+
+def _unfit(outcome: Any) -> Iterator[str]:
+    sums = outcome.worth.sums
+    unfit = ((sums["entries"] == 0) & (sums["refused"] > 0)).nonzero()[0].tolist()
+    if unfit:
+        first = outcome.described["policies"][unfit[0]]
+        yield (
+            f"{len(unfit):,} policies fit at no entry (a stop under two ticks, no ATR, decimals "
+            f"too fine for 64 bits), the first: {first['sha256'][:8]} {', '.join(first['values'])}"
+        )
 
 
 @contextmanager

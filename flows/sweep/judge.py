@@ -150,7 +150,7 @@ def _warning(worth: Worth, best: int) -> str:
     told = {
         "no trade": f"No trade at all: {int(worth.sums['refused'].sum()):,} entries were refused "
         "because a policy does not fit at their price (a stop under two ticks, an ATR not known "
-        "yet), and there were no others.",
+        "yet, decimals too fine for 64 bits), and there were no others.",
         "loses": f"No policy earned its costs: the best of {tried} brought "
         f"Rs {row['net_a_trade'] or 0:.2f} a trade.",
         "too short": f"{worth.days} day(s) are too few to tell the best of {tried} from luck: "

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.errors import SettingRefused
 from agent.market.charges import round_trip_per_share
 from agent.trailing.bulk import layout, search
 from agent.trailing.bulk.row import SweepRow
-from agent.trailing.bulk.scale import Range, vector_of
+from agent.trailing.bulk.scale import Range, refuse_undone, vector_of
 from agent.trailing.policy import Policy
 from agent.trailing.policy_keys import BREAKEVEN
 from flows.data import durable
@@ -82,15 +83,21 @@ class Bench:
         self._breakeven: list[Fraction] | None = None
 
     def exits(self, policy: Policy) -> Exits:
-        """Run a policy.
+        """Run a policy; one whose numbers are too fine for 64 bits here fits no entry.
 
         Raises
         ------
         SettingRefused
-            If the bulk path does not do what the policy asks, or its scale is too fine.
+            If the bulk path does not do what the policy asks.
         """
         series, entries = self.series, self.entries
-        vector = np.array(vector_of(policy, series.tick_size, series.scale, self._within), np.int64)
+        refuse_undone(policy)
+        try:
+            told = vector_of(policy, series.tick_size, series.scale, self._within)
+        except SettingRefused:  # the others of the grid go on; its entries are told as refused
+            none = np.zeros(len(entries), np.int64)
+            return Exits(none > 0, entries.at, none, none, none, none)
+        vector = np.array(told, np.int64)
         positions = search.Positions(
             entries.sign, entries.entry, entries.first, entries.last, entries.atr,
             self._locked(policy, vector),

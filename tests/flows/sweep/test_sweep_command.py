@@ -188,7 +188,10 @@ def test_entries_that_fit_no_policy_are_told_as_no_trade(market: Path, tmp_path:
     tight.write_text('mode = "percent"\nstop = ["0.001%", "0.002%"]\nshare = 0.5\n')
     arguments = over(market, tmp_path / "home", "--symbols", "AAA", "--json")
     arguments[1] = str(tight)
-    told = json.loads(sweep(*arguments).stdout)
+    run = sweep(*arguments)
+    told = json.loads(run.stdout)
+    assert "2 policies fit at no entry" in run.stderr
+    assert "0.001%" in run.stderr.partition("the first: ")[2]
     assert told["verdict"] == "no trade"
     assert "a stop under two ticks" in told["warning"]
     assert told["symbols_without_trades"] == ["NSE:AAA"]

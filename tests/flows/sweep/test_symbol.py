@@ -130,6 +130,16 @@ def test_rows_add_up_by_side_reason_and_day() -> None:
     assert len(daily) == len(made.days) == 12
 
 
+def test_a_policy_too_fine_for_64_bits_stops_only_itself() -> None:
+    fine = 'mode = "percent"\nstop = "1.123456789123456789%"\nshare = 0.5\n'
+    made = bench(walk_series(days=4))
+    rows, daily = made.rows(Policy.parse(fine))
+    assert sum(row.refused for row in rows) == len(made.entries) > 0
+    assert not any(row.entries or row.net_paise or row.ambiguous for row in rows)
+    assert not daily.any()
+    assert made.rows(TRIALS[0])[0][0].entries
+
+
 def test_a_rerun_s_trades_are_the_row_s() -> None:
     made = bench(walk_series(days=4))
     rows, _ = made.rows(TRIALS[1])
