@@ -152,6 +152,7 @@ def test_what_a_fill_adds_in_charges_is_what_its_order_costs_in_the_end(fills: l
 def test_brokerage_is_capped_once_an_order_and_not_once_a_fill() -> None:
     parts = filled(*[fill(n, 100, 100_000, order="o") for n in range(3)])  # 3 x Rs 100,000
     assert parts.total.charges.brokerage == 2000
+    assert parts.orders["o"].value == 3 * 100 * 100_000
     orders = filled(*[fill(n, 100, 100_000) for n in range(3)])
     assert orders.total.charges.brokerage == 6000
 
