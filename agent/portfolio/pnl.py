@@ -96,7 +96,7 @@ class Line:
     realised: int
     unrealised: int
     charges: int
-    round_trips: int = 0
+    round_trips: int
 
     @property
     def gross(self) -> int:

@@ -301,6 +301,8 @@ def test_the_use_of_margin_is_not_rounded() -> None:
 def test_the_least_margin_is_rounded_up_and_for_shares_alone() -> None:
     assert checked_margin(CASH[0], "MIS", 1001, 0)[0] == 201
     assert isinstance(checked_margin(CASH[0], "MIS", 1001, 0)[0], int)
+    for product, least in (("MIS", 20_000), ("CO", 20_000), ("MTF", 20_000), ("CNC", 100_000)):
+        assert checked_margin(CASH[0], product, 100_000, 0)[0] == least
     assert checked_margin(FUTURE, "MIS", 1001, 1) == (1, "")
     assert checked_margin(CASH[0], "NRML", 1001, 1) == (1, "")
 
