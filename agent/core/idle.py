@@ -9,9 +9,10 @@ adds up to); whoever reads it finds what the plain way would have written (`Idle
 
 A `Lull` is the proof for one trade, made after an event through which it stood still. It holds
 for the very values it was made of (compared by identity) and says within which bounds:
- 1. levels: the price is inside both levels and no further than the best price, so step 1 exits
-    nothing and `m` stays; the ATR is the one the levels know; where `min_gap` bound the stop, the
-    price gives no room. Candidates are then what they were, and the ratchet gave their answer;
+ 1. levels: the price is inside the day's circuit and both levels, and no further than the best
+    price, so step 1 exits nothing and `m` stays; the ATR is the one the levels know; where
+    `min_gap` bound the stop, the price gives no room. Candidates are then what they were, and the
+    ratchet gave their answer;
  2. screens: time in order, no suspect, no row of shallow breaches, no farther from the trade
     before than `outlier`; what they remember is the last tick alone;
  3. orders: one exit rests at the exchange with all shares and no call in flight, nothing closes;
@@ -28,7 +29,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.core.events import TickSeen
-from agent.core.levels import atr_ticks, tighter_risk
+from agent.core.levels import atr_ticks, circuit_of, tighter_risk
 from agent.core.state import AtrState, Desk, Guard, Sight, unwritten
 from agent.core.trade import Trade
 from agent.core.values import Mode, OrderRow, Quote
@@ -87,6 +88,8 @@ class Lull:
             desk.trades.get(trade.number) is trade
             and desk.atrs.get((trade.key, desk.interval)) is self.atr
             and desk.session is self.session
+            and trade.levels is not None
+            and trade.levels.trail.screen.circuit == circuit_of(desk, trade.key)
             and desk.guards is self.guards
             and desk.operator is self.operator
             and _same_lots(self.position, _position(desk, trade))
@@ -256,6 +259,8 @@ def lull_of(desk: Desk, number: int) -> Lull | None:
         return None
     if not trade.averages(levels.average) or tighter_risk(book, trade) is not None:
         return None
+    if levels.trail.screen.circuit != circuit_of(desk, trade.key):
+        return None
     bounds, sight = _bounds(levels.trail), desk.sights.get(trade.key)
     if sight is None or trade.side.sign * (sight.quote.last - levels.stop) <= 0:
         return None  # a move that this price forbids is sent at the next one that does not
@@ -304,7 +309,7 @@ def _bounds(trail: TrailState) -> tuple[int, int] | None:
     """Return the lowest and the highest price at which a step leaves the trail as it is."""
     rules, screen = trail.rules, trail.screen
     unsure = screen.suspect is not None or screen.shallow or screen.believed != screen.last_price
-    if trail.exited is not None or unsure or screen.circuit is not None:
+    if trail.exited is not None or unsure:
         return None
     sign, stop = rules.sign, trail.stop
     low, high = sign * stop + 1, (rules.entry + trail.move) // rules.units
@@ -317,7 +322,11 @@ def _bounds(trail: TrailState) -> tuple[int, int] | None:
         if after != (stop, False):
             return None
         high = min(high, _ceiling(rules, trail))
-    return (low, high) if sign > 0 else (-high, -low)
+    if sign < 0:
+        low, high = -high, -low
+    if screen.circuit is not None:
+        low, high = max(low, screen.circuit[0]), min(high, screen.circuit[1])
+    return low, high
 
 
 def _ceiling(rules: Rules, trail: TrailState) -> int:

@@ -35,6 +35,7 @@ from agent.trailing.ratchet import (
     scale_in,
     settle_by_quote,
     step,
+    with_circuit,
     with_signal,
 )
 from agent.trailing.screen import Screen, agrees
@@ -129,6 +130,8 @@ def on_price(turn: Turn, trade: Trade, quote: Quote, before: Quote | None) -> Tr
     levels = trade.levels
     if levels is None or trade.frozen or trade.open <= 0 or levels.trail.exited is not None:
         return trade
+    levels = _within_the_day(turn.desk, trade.key, levels)
+    rejected = levels.trail.screen.rejected
     atr = atr_ticks(turn.desk, trade.key)
     if _shows_a_trade(levels.trail.screen, quote, before):
         trail, result = step(
@@ -141,6 +144,8 @@ def on_price(turn: Turn, trade: Trade, quote: Quote, before: Quote | None) -> Tr
         )
     else:
         trail, result = _repeated(levels, trade.side.sign, quote, atr)
+    if trail.screen.rejected != rejected and _outside(trail.screen, quote.last):
+        _ask_for_the_band(turn, trail.screen.rejected)
     if result.move is not None:
         targets = levels.target_moves + (trail.target != levels.trail.target)
         levels = replace(levels, target_moves=targets)
@@ -149,6 +154,29 @@ def on_price(turn: Turn, trade: Trade, quote: Quote, before: Quote | None) -> Tr
     if result.event == EXIT:
         trade = _hit(turn, trade, str(result.reason), quote)
     return trade
+
+
+def circuit_of(desk: Desk, key: str) -> tuple[int, int] | None:
+    """Return the day's lowest and highest price of an instrument as last told, ticks."""
+    band = desk.bands.get(key)
+    return None if band is None else (band.lower, band.upper)
+
+
+def _within_the_day(desk: Desk, key: str, levels: Levels) -> Levels:
+    circuit = circuit_of(desk, key)
+    if levels.trail.screen.circuit == circuit:
+        return levels
+    return replace(levels, trail=with_circuit(levels.trail, circuit))
+
+
+def _outside(screen: Screen, price: int) -> bool:
+    return screen.circuit is not None and not screen.circuit[0] <= price <= screen.circuit[1]
+
+
+def _ask_for_the_band(turn: Turn, rejected: int) -> None:
+    """Ask whether the exchange has widened the band: less and less often while it has not."""
+    if rejected & (rejected - 1) == 0 and "quotes" not in turn.desk.asking.values():
+        turn.timer("quotes", turn.at_ms)
 
 
 def _shows_a_trade(screen: Screen, quote: Quote, before: Quote | None) -> bool:

@@ -318,9 +318,9 @@ def with_signal(state: TrailState, signal: int | None) -> TrailState:
     return replace(state, signal=signal, settled=False)
 
 
-def with_circuit(state: TrailState, low: int, high: int) -> TrailState:
-    """Return the state with the day's circuit limits (ticks); prices outside are rejected."""
-    return replace(state, screen=replace(state.screen, circuit=(low, high)))
+def with_circuit(state: TrailState, circuit: tuple[int, int] | None) -> TrailState:
+    """Return the state with the day's lowest and highest price (ticks); others are rejected."""
+    return replace(state, screen=replace(state.screen, circuit=circuit))
 
 
 def scale_in(plan: Plan, state: TrailState, average: Fraction) -> tuple[Plan, TrailState]:

@@ -17,7 +17,7 @@ from agent.core import commands as cmd
 from agent.core import events as ev
 from agent.core.decide import decide, decide_plainly
 from agent.core.state import Desk, Guard
-from agent.core.values import HeldRow, Mode, OrderRow
+from agent.core.values import Band, HeldRow, Mode, OrderRow
 from agent.risk.margin import Margins
 from agent.risk.settings import parse_amount
 from benchmarks.trailing.decide_events import quote_at
@@ -54,6 +54,20 @@ def standing() -> Bench:
 def tick(bench: Bench, last: int, *, key: str = KEY, wait_ms: int = 1_000) -> ev.TickSeen:
     now = bench.now + wait_ms
     return ev.TickSeen(now, key, quote_at(last, bench.volume + 100, now))
+
+
+@pytest.mark.parametrize(
+    ("last", "idle"), [(2_003, True), (2_004, False), (1_990, True), (1_989, False)]
+)
+def test_a_price_outside_the_days_circuit_is_never_idle(last: int, idle: bool) -> None:
+    bench = standing()
+    bench.tick(2_005)  # the best so far: up to it nothing else would stop an idle tick
+    asked = bench.last(cmd.ReadQuotes)
+    bench.desk = replace(bench.desk, asking={**bench.desk.asking, asked.call: "quotes"})
+    bench.take(ev.QuotesRead(bench.now, asked.call, {}, {KEY: Band(1_990, 2_003)}))
+    bench.tick(2_000)
+    after, _ = both(bench.desk, tick(bench, 2_000), tick(bench, last))
+    assert (after.idle is not None) is idle
 
 
 def test_a_price_at_the_target_is_never_idle() -> None:

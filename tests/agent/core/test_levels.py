@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from agent.core import commands as cmd
 from agent.core import events as ev
-from agent.core.values import Quote
+from agent.core.values import Band, Quote
 from agent.trailing.screen import Screen
 from tests.agent.orders.bench import KEY, Bench
 
@@ -62,3 +63,27 @@ def test_the_next_trade_settles_a_suspect_through_any_number_of_packets() -> Non
     depth(bench, 1_900, 1_999)
     bench.tick(1_998)
     assert (screen(bench).suspect, screen(bench).believed, exited(bench)) == (None, 1_998, None)
+
+
+def test_a_price_outside_the_days_circuit_moves_nothing_until_the_band_is_wider() -> None:
+    bench = Bench(policy=STILL)  # its band is 1000 to 3000
+    bench.opened()
+    bench.tick(2_000)
+    said = bench.tick(3_001)
+    assert (screen(bench).rejected, screen(bench).believed) == (1, 2_000)
+    assert bench.timers()["quotes"] == bench.now
+    assert [one for one in said if isinstance(one, cmd.SetTimer) and one.name == "quotes"]
+    (asked,) = [one for one in bench.later(0) if isinstance(one, cmd.ReadQuotes)]
+    bench.take(ev.QuotesRead(bench.now, asked.call, {}, {KEY: Band(1_000, 3_200)}))
+    bench.tick(3_001)
+    assert (screen(bench).rejected, screen(bench).believed) == (1, 3_001)
+
+
+def test_a_stop_is_not_hit_by_a_price_that_the_exchange_could_not_have_made() -> None:
+    bench = Bench(policy=STILL)
+    bench.opened()
+    bench.tick(2_000)
+    bench.tick(999)
+    assert exited(bench) is None
+    bench.tick(1_000)
+    assert exited(bench) == "stop"

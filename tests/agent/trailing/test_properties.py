@@ -213,7 +213,7 @@ def test_unusable_ticks_never_move_a_level(draw: Random) -> None:
     plan = position(draw)
     ticks = path(draw, plan)
     clean = run(plan, ticks)
-    state, out, junk = with_circuit(open_position(plan), 1, 10**6), [], 0
+    state, out, junk = with_circuit(open_position(plan), (1, 10**6)), [], 0
     for tick in ticks:
         state, result = step(plan, state, tick.price, tick.atr, ts_ms=tick.ts_ms)
         out.append((state, result))

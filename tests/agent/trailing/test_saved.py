@@ -19,7 +19,7 @@ TEXT = (
 
 
 def a_state(made):
-    state = with_circuit(with_signal(open_position(made, opened_ms=0), -1), 100, 400)
+    state = with_circuit(with_signal(open_position(made, opened_ms=0), -1), (100, 400))
     for price, atr, ms in (
         (201, None, 1),
         (Fraction(1007, 5), Fraction(10007, 3333), 2),
