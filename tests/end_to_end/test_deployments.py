@@ -66,11 +66,10 @@ def content(folder: Path) -> dict[str, str]:
 class Undisturbed:
     """The same commands by hand, one after the other, in a home of their own."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, candles: Path) -> None:
         self.home = base / "home"
         self._told = base / "told.txt"
-        write_candles(base / "small.csv")
-        source = ("--source", f"csv:{base / 'small.csv'}", "--dataset", MODEL)
+        source = ("--source", f"csv:{candles}", "--dataset", MODEL)
         steps = (("ingest", *source), ("train", "--dataset", MODEL, "--entries", "top-share=0.2"))
         self._script = " && ".join(
             shlex.join([sys.executable, "-m", "flows", *step, "--home", str(self.home)])
@@ -95,18 +94,24 @@ class Undisturbed:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
-    run = Undisturbed(tmp_path_factory.mktemp("undisturbed"))
+def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("candles") / "small.csv"
+    write_candles(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, candles: Path) -> Iterator[Undisturbed]:
+    run = Undisturbed(tmp_path_factory.mktemp("undisturbed"), candles)
     yield run
     run.kill()
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory, candles: Path) -> Iterator[Up]:
     base = tmp_path_factory.mktemp("stack")
-    write_candles(base / "small.csv")
     settings = {
-        "RATCHET_PIPELINE__SOURCE": f"csv:{base / 'small.csv'}",
+        "RATCHET_PIPELINE__SOURCE": f"csv:{candles}",
         "RATCHET_PIPELINE__DATASET": MODEL,
         "RATCHET_PIPELINE__ENTRIES": "top-share=0.2",
         "RATCHET_PIPELINE__ALSO": json.dumps({"ingest": "every 10 s"}),
