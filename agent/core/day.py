@@ -72,7 +72,7 @@ def on_day(turn: Turn, event: DayOpened) -> None:
         trades = {n: t for n, t in desk.trades.items() if not t.done or t.opened_ms >= _dawn(turn)}
         turn.set(trades=trades, squaring=False, mismatches={}, candidates=())
         if money is None or money.portfolio.on != session.on:
-            turn.set(money=open_book(session.on))
+            turn.set(money=open_book(session.on, turn.desk.rules.sectors))
             rebook(turn)
         turn.lift("session")
         for name in MONEY_GUARDS:

@@ -101,6 +101,7 @@ class Rules:
     window: int = 61
     universe: tuple[str, ...] = ()
     policy: Policy | None = None
+    sectors: Mapping[str, str] | None = None  # None: the sector limit is off
     allow_policy_mismatch: bool = False
     allow_without_gate: bool = False
     entry: EntryRules = EntryRules()

@@ -35,6 +35,7 @@ from agent.core.rules import (
 )
 from agent.errors import SettingRefused
 from agent.market.sessions import NSE, Calendar
+from agent.risk.sectors import parse_sectors
 from agent.risk.settings import (
     CapitalSettings,
     MarginSettings,
@@ -80,6 +81,9 @@ class MarketSettings(_Part):
         None, description="JSON list of dates: the only trading days (replays of foreign data)."
     )
     universe: tuple[str, ...] = Field((), description="Symbols; empty: those of the model.")
+    sectors_file: Path | None = Field(
+        None, description="CSV of symbol and sector, for `risk.max_sector`."
+    )
     interval: str = Field("day", description="Candle interval where no model says one.")
     window: Annotated[int, Field(ge=2, le=2_000)] = Field(
         61, description="Candles where no model says how many."
@@ -365,7 +369,7 @@ def rules_of(settings: AgentSettings, *, instance: str, live: bool) -> Rules:
     Raises
     ------
     SettingRefused
-        If an own policy cannot be read.
+        If an own policy or a sector file cannot be read.
     """
     entry, leave, protect, watch = settings.entry, settings.exit, settings.protect, settings.watch
     model = "model" in {*settings.signals.weights, *settings.signals.require}
@@ -378,6 +382,7 @@ def rules_of(settings: AgentSettings, *, instance: str, live: bool) -> Rules:
         window=settings.market.window,
         universe=settings.market.universe,
         policy=_policy(settings.trailing.policy),
+        sectors=_sectors(settings.market.sectors_file),
         allow_policy_mismatch=settings.trailing.allow_policy_mismatch,
         allow_without_gate=settings.trailing.allow_without_gate,
         entry=EntryRules(
@@ -433,6 +438,21 @@ def _policy(path: Path | None) -> Policy | None:
             "agent.trailing.policy", given=f"{path}: {fault.strerror}", allowed="a policy file",
             fix="mend the path",
         ) from fault  # fmt: skip
+
+
+def _sectors(path: Path | None) -> dict[str, str] | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SettingRefused(
+            "agent.market.sectors_file",
+            given=f"{path}: {fault}",
+            allowed="a CSV file with the columns symbol and sector",
+            fix="mend the path, or remove the key",
+        ) from fault
+    return parse_sectors(text, source=str(path))
 
 
 def _ms(seconds: float) -> int:

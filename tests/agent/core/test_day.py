@@ -55,3 +55,10 @@ def test_a_frozen_trade_is_a_person_s_flatten_leaves_it_and_does_not_halt() -> N
     assert bench.desk.mode is Mode.FLATTEN  # not HALT: something is still held
     bench.desk = replace(bench.desk, trades={trade.number: trade})
     assert writes(bench.tick(2_000)) != []  # what is not frozen goes
+
+
+def test_with_a_sector_file_the_limit_is_on_and_nothing_is_said() -> None:
+    bench = Bench(money=money("30%"), sectors={"NSE:AAA": "IT"})
+    assert said(bench) == ([], [])
+    assert bench.desk.money is not None
+    assert bench.desk.money.sectors == {"NSE:AAA": "IT"}

@@ -95,6 +95,20 @@ def test_no_entry_is_allowed_after_the_closing_of_the_day_has_begun(home: Path) 
         read("00:00:01", "15:05:00", 86_400)
 
 
+def test_the_sector_file_switches_the_sector_limit_on(home: Path) -> None:
+    table = home / "sectors.csv"
+    written(home, f'[agent.market]\nsectors_file = "{table}"\n[agent.risk]\nmax_sector = "30%"\n')
+    table.write_text("symbol,sector\nINFY,IT\nNSE:TCS,IT\n")
+    rules = rules_of(read_settings(home), instance="one", live=False)
+    assert rules.sectors == {"NSE:INFY": "IT", "NSE:TCS": "IT"}
+    table.write_text("symbol\nINFY\n")
+    with pytest.raises(SettingRefused, match="symbol and sector"):
+        rules_of(read_settings(home), instance="one", live=False)
+    table.unlink()
+    with pytest.raises(SettingRefused, match="sectors_file"):
+        rules_of(read_settings(home), instance="one", live=False)
+
+
 def test_the_sessions_file_gives_exactly_its_days(home: Path) -> None:
     days = home / "days.json"
     written(home, f'[agent.market]\nsessions_file = "{days}"\n')
