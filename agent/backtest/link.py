@@ -11,14 +11,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Final
 
 from agent.backtest.market import BacktestMarket
 from agent.backtest.settings import Settings
 from agent.core import commands as cmd
 from agent.core import events as ev
-from agent.core.values import Band, Fault, HeldRow, OrderRow, Priority, Quote
+from agent.core.queue import Queue, Waiting, kind_of, requests_of
+from agent.core.values import Band, Fault, HeldRow, OrderRow, Quote
 from agent.kite.budget import KINDS, Kind, wait_until
 from agent.market.instruments import Instrument
 from agent.paper.board import FAR, Board
@@ -32,15 +31,6 @@ from agent.shell.rows import held_row, order_row
 
 Write = cmd.Place | cmd.Modify | cmd.Cancel
 Maker = Callable[[int], ev.Event | None]
-ENTRY_WAITS_MS: Final = 5_000  # what waited longer for its budget is answered "not sent"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Waiting:
-    priority: int
-    number: int
-    call: cmd.Call = field(compare=False)
-    since_ms: int = field(compare=False)
 
 
 class Link:
@@ -68,7 +58,7 @@ class Link:
         self._of_model = of_model
         self._coming: list[tuple[int, int, Maker]] = []
         self._number = 0
-        self._waiting: list[_Waiting] = []
+        self._queue = Queue()
         self._sent: dict[Kind, deque[int]] = {kind: deque() for kind in KINDS}
         self._retry_ms: int | None = None
         self._final: dict[str, OrderRow] = {}
@@ -84,20 +74,11 @@ class Link:
 
     def add(self, call: cmd.Call, now_ms: int) -> None:
         """Take a call; it leaves with `dispatch`."""
-        heapq.heappush(self._waiting, _Waiting(int(call.priority), call.call, call, now_ms))
+        self._queue.add(call, now_ms)
 
     def dispatch(self, now_ms: int) -> None:
         """Let leave what the budget allows, the most urgent first."""
-        kept: list[_Waiting] = []
-        self._retry_ms = None
-        while self._waiting:
-            waiting = heapq.heappop(self._waiting)
-            due = self._leave(waiting, now_ms)
-            if due:
-                kept.append(waiting)
-                self._retry_ms = due if self._retry_ms is None else min(self._retry_ms, due)
-        self._waiting = kept
-        heapq.heapify(self._waiting)
+        self._retry_ms = self._queue.dispatch(lambda waiting: self._leave(waiting, now_ms))
 
     def arrivals(self, now_ms: int) -> Iterable[ev.Event]:
         """Let happen what arrives by now; yield what the agent hears of it, in order."""
@@ -118,19 +99,15 @@ class Link:
         row = order_row(document, self.instruments)
         self.tell(self._settings.latency.back_ms, lambda at: ev.OrderSeen(at, row))
 
-    def _leave(self, waiting: _Waiting, now_ms: int) -> int:
+    def _leave(self, waiting: Waiting, now_ms: int) -> int:
         call = waiting.call
-        kind = _kind_of(call)
+        kind = kind_of(call)
         if kind is not None:
-            hurried = waiting.priority == Priority.EXIT
-            late = now_ms - waiting.since_ms
-            if not hurried and isinstance(call, cmd.Place) and late > ENTRY_WAITS_MS:
-                words = f"the call budget left no room for an entry for {late} ms"
+            if words := waiting.too_late(now_ms):
                 self.tell(0, _failed(call.call, Fault.RETRYABLE, words))
                 return 0
-            requests = 2 if isinstance(call, cmd.ReadBook) and call.positions else 1
-            sent = self._sent[kind]
-            due = wait_until(kind, sent, now_ms, hurried=hurried, calls=requests)
+            requests, sent = requests_of(call), self._sent[kind]
+            due = wait_until(kind, sent, now_ms, hurried=waiting.hurried, calls=requests)
             if due:
                 return due
             sent.extend([now_ms] * requests)
@@ -269,21 +246,6 @@ def quote_of(board: Board, now_ms: int) -> Quote:
         exchange_ms=now_ms // 1000 * 1000,
         close=board.previous_close // tick,
     )
-
-
-def _kind_of(call: cmd.Call) -> Kind | None:
-    """Return which of the broker's budgets a call counts against; None for the model's."""
-    match call:
-        case cmd.Place() | cmd.Modify() | cmd.Cancel():
-            return "order"
-        case cmd.ReadQuotes():
-            return "quote"
-        case cmd.ReadHistory():
-            return "historical"
-        case cmd.AskModel() | cmd.Describe():
-            return None
-        case _:
-            return "other"
 
 
 def _official(one: Candle) -> ev.OfficialCandle:

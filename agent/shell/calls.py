@@ -10,19 +10,19 @@ seed brings the same order of answers.
 
 from __future__ import annotations
 
-import heapq
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from queue import SimpleQueue
 from typing import Final
 
 from agent.core import commands as cmd
 from agent.core import events as ev
-from agent.core.values import Fault, Priority
+from agent.core.queue import Queue, Waiting, kind_of, requests_of
+from agent.core.values import Fault
 from agent.errors import RatchetError, Refused, Retryable, Unknown
-from agent.kite.budget import Budget, Kind
+from agent.kite.budget import Budget
 from agent.market.instruments import Instrument
 from agent.market.sessions import Calendar, from_epoch_ms
 from agent.shell.broker import Broker, TokenDead, WritesRefused
@@ -30,32 +30,8 @@ from agent.shell.inbox import Answer, Item
 from agent.shell.model import ModelClient
 from agent.shell.rows import instrument_of
 
-ENTRY_WAITS_MS: Final = 5_000
 WRITES: Final = (cmd.Place, cmd.Modify, cmd.Cancel)
 Maker = Callable[[int], ev.Event]
-
-
-def kind_of(call: cmd.Call) -> Kind | None:
-    """Return which of the broker's budgets a call counts against; None for the model's."""
-    match call:
-        case cmd.Place() | cmd.Modify() | cmd.Cancel():
-            return "order"
-        case cmd.ReadQuotes():
-            return "quote"
-        case cmd.ReadHistory():
-            return "historical"
-        case cmd.AskModel() | cmd.Describe():
-            return None
-        case _:
-            return "other"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Waiting:
-    priority: int
-    number: int
-    call: cmd.Call = field(compare=False)
-    since_ms: int = field(compare=False)
 
 
 class Calls:
@@ -85,7 +61,7 @@ class Calls:
         self._budget = budget
         self._calendar = calendar
         self.inbox = inbox
-        self._waiting: list[_Waiting] = []
+        self._queue = Queue()
         self._flying: set[int] = set()
         self._dumps: dict[tuple[str, str], dict[str, Instrument]] = {}
         self._lanes: dict[str, SimpleQueue[cmd.Call | None]] = {}
@@ -108,21 +84,11 @@ class Calls:
 
     def add(self, call: cmd.Call, now_ms: int) -> None:
         """Take a call; it leaves with `dispatch`."""
-        heapq.heappush(self._waiting, _Waiting(int(call.priority), call.call, call, now_ms))
+        self._queue.add(call, now_ms)
 
     def dispatch(self, now_ms: int) -> int | None:
         """Let leave what the budget allows; return when to try again, None if nothing waits."""
-        kept: list[_Waiting] = []
-        retry: int | None = None
-        while self._waiting:
-            waiting = heapq.heappop(self._waiting)
-            due = self._leave(waiting, now_ms)
-            if due:
-                kept.append(waiting)
-                retry = due if retry is None else min(retry, due)
-        self._waiting = kept
-        heapq.heapify(self._waiting)
-        return retry
+        return self._queue.dispatch(lambda waiting: self._leave(waiting, now_ms))
 
     def landed(self, call: int) -> None:
         """Note that a call's answer was taken out of the inbox."""
@@ -133,19 +99,15 @@ class Calls:
         for lane in self._lanes.values():
             lane.put(None)
 
-    def _leave(self, waiting: _Waiting, now_ms: int) -> int:
+    def _leave(self, waiting: Waiting, now_ms: int) -> int:
         call = waiting.call
         kind = kind_of(call)
         if kind is not None:
-            hurried = waiting.priority == Priority.EXIT
-            if not hurried and isinstance(call, cmd.Place):
-                late = now_ms - waiting.since_ms
-                if late > ENTRY_WAITS_MS:
-                    words = f"the call budget left no room for an entry for {late} ms"
-                    self._give(call.call, _failed(call.call, Fault.RETRYABLE, words))
-                    return 0
-            requests = 2 if isinstance(call, cmd.ReadBook) and call.positions else 1
-            due = self._budget.take(kind, now_ms, hurried=hurried, calls=requests)
+            if words := waiting.too_late(now_ms):
+                self._give(call.call, _failed(call.call, Fault.RETRYABLE, words))
+                return 0
+            requests = requests_of(call)
+            due = self._budget.take(kind, now_ms, hurried=waiting.hurried, calls=requests)
             if due:
                 return due
         self._flying.add(call.call)
