@@ -33,6 +33,11 @@ class Access:
         self._predict = predict.get_secret_value().encode() if predict else b""
         self._admin = admin_token(settings).encode()
 
+    @property
+    def predict_is_open(self) -> bool:
+        """Whether predictions need no token."""
+        return not self._predict
+
     def check_predict(self, authorization: str | None) -> None:
         """Refuse a reader or a prediction without a right token, where one is configured.
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos import describe, predict, traffic_routes
 from bentos.access import Access
+from bentos.bodies import broken_off
 from bentos.openapi import describe_routes
 from bentos.problems import MEDIA_TYPE, Problem
 from bentos.store import PlanStore
@@ -200,17 +201,21 @@ def _guarded(gate: Gate, handler: Handler) -> Handler:
         except Problem as problem:
             response = _refusal(worker, request, problem)
         except ClientDisconnect:
-            response = Response(status_code=400)
+            response = _refusal(worker, request, broken_off())
         except Exception as fault:  # noqa: BLE001  (the outermost edge)
-            traceback.print_exc()
-            if worker is not None:
-                worker.alert("internal", "", None, repr(fault))
-            response = _refusal(worker, request, Problem("internal", "see the service's log"))
+            response = _refusal(worker, request, _broke(worker, fault))
         if worker is not None:
             worker.figures.statuses[response.status_code] += 1
         return response
 
     return guarded
+
+
+def _broke(worker: Worker | None, fault: Exception) -> Problem:
+    if worker is not None:
+        return worker.broke(fault)
+    traceback.print_exception(fault)
+    return Problem("internal", "see the service's log")
 
 
 async def _bounded(worker: Worker | None, handler: Handler, request: Request) -> Response:

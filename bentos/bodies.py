@@ -49,7 +49,17 @@ async def _within(part: Awaitable[Any], left_s: float) -> Any:
         async with asyncio.timeout(max(0.0, left_s)):
             return await part
     except TimeoutError:
-        raise Problem("body-late", "the rest of the body did not arrive in time") from None
+        raise too_late() from None
+
+
+def broken_off() -> Problem:
+    """Return the problem of a body whose client went away; nobody but the log hears of it."""
+    return Problem("body-malformed", "the connection ended before the body did")
+
+
+def too_late() -> Problem:
+    """Return the problem of a body that takes too long."""
+    return Problem("body-late", "the rest of the body did not arrive in time")
 
 
 def too_large(bytes_max: int) -> Problem:

@@ -140,7 +140,7 @@ _BATCH = msgspec.json.Decoder(Batch)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_instance(body: bytes | memoryview) -> Instance:
+def read_instance(body: bytes | bytearray | memoryview) -> Instance:
     """Return the instance in a body.
 
     Raises

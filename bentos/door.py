@@ -1,10 +1,11 @@
-"""The door: a request of a model whose line is full is refused by its head alone.
+"""The door: what a request's head decides, before there is a task, a body or any middleware.
 
-Uvicorn's protocol with one more question, asked before there is a task, a body or any middleware:
-a refusal here costs some 30 us of processor time, through the application 250, and at a thousand a
-second that decides whether the other models are served. The answer and its record are the
-application's own. A connection that is refused again and again without minding `Retry-After` is
-not read for a while; whoever minds it, or asks for another model between, never meets that.
+Uvicorn's protocol with two more questions. Is the line of the asked model full? Then the request is
+refused by its head: that costs some 30 us of processor time, through the application 250, and at a
+thousand a second it decides whether the other models are served. Is it a plain prediction? Then it
+is answered from here (direct.py). All else goes uvicorn's way; answers and records are the same.
+A connection that is refused again and again without minding `Retry-After` is not read for a while;
+whoever minds it, or asks for another model between, never meets that.
 """
 
 from __future__ import annotations
@@ -16,20 +17,26 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from bentos.access import Access
+from bentos.direct import Direct
 from bentos.lanes import Coming, coming
 from bentos.problems import MEDIA_TYPE, Problem
 from bentos.worker import Worker, new_request_id
 
 HEAD = b"/v1/models/"
-TAILS = (b"/predict", b"/predict_batch")
+ONE = b"/predict"
+TAILS = (ONE, b"/predict_batch")
 HEEDLESS_AFTER = 3  # refusals in a row, each with Retry-After: 1
 UNREAD_S = 0.25
+LENGTH_DIGITS = 12
+JSON = b"application/json"
 
 
 class _Watch:
     """Whose lines the door looks at; set when the service starts."""
 
     worker: Worker | None = None
+    access: Access | None = None
 
 
 watch = _Watch()
@@ -54,9 +61,16 @@ class Door(HttpToolsProtocol):
 
     _refused = 0
     _coming: Coming | None = None
+    _direct: Direct | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; the rest of a body may take so long and no longer."""
+        super().data_received(data)
+        if self._direct is not None and self._direct.unread:
+            self._direct.limit(self.loop)
 
     def on_headers_complete(self) -> None:
-        """Refuse what would only wait in vain; else go uvicorn's way."""
+        """Refuse what would only wait in vain; answer the plain question; else go uvicorn's way."""
         worker = watch.worker
         if worker is not None and self.url.startswith(HEAD):
             model = "" if self._busy() else asked_model(self.url)
@@ -65,10 +79,28 @@ class Door(HttpToolsProtocol):
                 if problem is not None:
                     self._refuse(worker, model, problem)
                     return
+                self._refused = 0
+                if self._is_plain(worker):
+                    self._answer_directly(worker, model)
+                    return
                 self._coming = worker.lanes.come(model)
                 coming.set(self._coming)  # the task that is made now gets it
         self._refused = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        if (mine := self._being_read()) is None:
+            super().on_body(body)
+        else:
+            mine.body += body
+
+    def on_message_complete(self) -> None:
+        """Take the end of a body."""
+        if (mine := self._being_read()) is None:
+            super().on_message_complete()
+        else:
+            mine.whole()
 
     def on_response_complete(self) -> None:
         """Let go of a request that never came to its line: refused before, or broken off."""
@@ -80,6 +112,11 @@ class Door(HttpToolsProtocol):
         self._gone()
         super().connection_lost(exc)
 
+    def _being_read(self) -> Direct | None:
+        """Return the direct question whose body comes; None: the body is another request's."""
+        now: object = self.cycle
+        return self._direct if self._direct is now else None
+
     def _busy(self) -> bool:
         """Whether answers are due before this one's: pipelined requests go the usual way."""
         before: RequestResponseCycle | None = self.cycle  # None at first, whatever uvicorn's types
@@ -89,36 +126,89 @@ class Door(HttpToolsProtocol):
         if self._coming is not None:
             self._coming.over()
             self._coming = None
+        if self._direct is not None:
+            self._direct.gone()
+            self._direct = None
+
+    def _is_plain(self, worker: Worker) -> bool:
+        """Whether nothing about a prediction's head needs the application."""
+        access = watch.access
+        if (
+            access is None
+            or not self.url.endswith(ONE)
+            or self.parser.get_method() != b"POST"
+            or self.parser.get_http_version() != "1.1"
+            or self.expect_100_continue
+            or self.parser.should_upgrade()
+            or self.flow.write_paused  # it does not take its answers: uvicorn waits for it
+            or worker.open >= worker.settings.open_max
+        ):
+            return False
+        told = dict(self.headers)
+        length = told.get(b"content-length", b"")
+        if b"transfer-encoding" in told or not length.isdigit():
+            return False
+        if len(length) > LENGTH_DIGITS or int(length) > worker.settings.body_bytes_max:
+            return False
+        if access.predict_is_open:
+            return True
+        try:
+            access.check_predict(_first(self.headers, b"authorization"))
+        except Problem:
+            return False
+        return True
+
+    def _answer_directly(self, worker: Worker, model: str) -> None:
+        asked = Direct(
+            worker,
+            worker.pool.models[model],
+            self.url.decode("ascii"),
+            keep_alive=self.parser.should_keep_alive(),
+            respond=self._respond,
+        )
+        self._direct = asked
+        self.cycle = asked  # type: ignore[assignment]
+
+    def _respond(self, status: int, body: bytes, problem: Problem | None) -> None:
+        """Send the answer to the question that was answered directly."""
+        stays = self._direct is not None and self._direct.keep_alive
+        self._send(status, body, problem, stays=stays)
 
     def _refuse(self, worker: Worker, model: str, problem: Problem) -> None:
         request_id = new_request_id()
-        body = problem.body(request_id)
-        told = [(k.encode(), v.encode()) for k, v in problem.headers().items()]
-        told += [
-            (b"content-length", b"%d" % len(body)),
-            (b"content-type", MEDIA_TYPE.encode()),
-            *self.server_state.default_headers,
-        ]
-        stays = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        if not stays:
-            told.append((b"connection", b"close"))
-        head = b"".join(b"%b: %b\r\n" % pair for pair in told)
-        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)
         worker.figures.statuses[problem.status] += 1
         worker.refused(self.url.decode("ascii", "replace"), model, problem, request_id)
+        stays = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         self.cycle = _Answered()  # type: ignore[assignment]
-        if not stays:
-            self.transport.close()
-            return
-        self.on_response_complete()
+        self._send(problem.status, problem.body(request_id), problem, stays=stays)
         self._refused += 1
-        if self._refused > HEEDLESS_AFTER:
+        if self._refused > HEEDLESS_AFTER and not self.transport.is_closing():
             self.flow.pause_reading()
             self.loop.call_later(UNREAD_S, self._read_again)
+
+    def _send(self, status: int, body: bytes, problem: Problem | None, *, stays: bool) -> None:
+        parts = [STATUS_LINE[status]]
+        for name, value in self.server_state.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        if problem is not None:
+            for key, text in problem.headers().items():
+                parts.append(f"{key.lower()}: {text}\r\n".encode("ascii"))
+        kind = JSON if problem is None else MEDIA_TYPE.encode()
+        parts.append(b"content-length: %d\r\ncontent-type: %b\r\n" % (len(body), kind))
+        parts.append(b"\r\n" if stays else b"connection: close\r\n\r\n")
+        parts.append(body)
+        self.transport.write(b"".join(parts))
+        if not stays:
+            self.transport.close()
+        self.on_response_complete()
 
     def _read_again(self) -> None:
         if not self.transport.is_closing():
             self.flow.resume_reading()
+
+
+def _first(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), None)
 
 
 def asked_model(url: bytes) -> str:
@@ -134,9 +224,9 @@ def asked_model(url: bytes) -> str:
     return ""
 
 
-def stand(worker: Worker) -> None:
+def stand(worker: Worker, access: Access) -> None:
     """Look at a worker's lines from now on."""
-    watch.worker = worker
+    watch.worker, watch.access = worker, access
 
 
 def build() -> None:

@@ -17,15 +17,50 @@ from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bentos.problems import Problem
 
 SHORT = 8  # requests
 
 
+class Waiting(Protocol):
+    """Who stands in a line."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes no turn any more."""
+        ...
+
+    def go(self) -> None:
+        """Take the turn, now; never raises."""
+        ...
+
+    def refuse(self, problem: Problem) -> None:
+        """Take it that there will be none; never raises."""
+        ...
+
+
+class _Task:
+    """A task that waits for its turn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.turn: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def over(self) -> bool:
+        return self.turn.done()  # cancelled
+
+    def go(self) -> None:
+        self.turn.set_result(None)
+
+    def refuse(self, problem: Problem) -> None:
+        self.turn.set_exception(problem)
+
+
 @dataclass(slots=True)
 class _Line:
-    waiting: deque[tuple[asyncio.Future[None], float]] = field(default_factory=deque)
+    waiting: deque[tuple[Waiting, float]] = field(default_factory=deque)
     coming: int = 0
     reading: int = 0
     shed: int = 0
@@ -44,6 +79,22 @@ class Coming:
         """Count it no more: it has come, or never will."""
         if self._line is not None:
             self._line.coming -= 1
+            self._line = None
+
+
+class Reading:
+    """A body that is being read; it is counted."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, line: _Line) -> None:
+        self._line: _Line | None = line
+        line.reading += 1
+
+    def over(self) -> None:
+        """Count it no more: it is here, or never will be."""
+        if self._line is not None:
+            self._line.reading -= 1
             self._line = None
 
 
@@ -117,12 +168,15 @@ class Lanes:
         if mine is not None:
             mine.over()
         self.check(model)
-        line = self._line(model)
-        line.reading += 1
+        body = self.read(model)
         try:
             yield
         finally:
-            line.reading -= 1
+            body.over()
+
+    def read(self, model: str) -> Reading:
+        """Begin to read a body, whether or not there is room: `refusal` told."""
+        return Reading(self._line(model))
 
     def _line(self, model: str) -> _Line:
         line = self._lines.get(model)
@@ -139,42 +193,58 @@ class Lanes:
         bentos.problems.Problem
             `overloaded` if the line is full, or the turn came too late.
         """
+        task = _Task(asyncio.get_running_loop())
+        self.stand(model, task)
+        await task.turn
+
+    def stand(self, model: str, mine: Waiting) -> None:
+        """Stand in a model's line: `go` or `refuse` of the one who stands is called, later.
+
+        Raises
+        ------
+        bentos.problems.Problem
+            `overloaded` if the line is full.
+        """
         line = self._line(model)
         if len(line.waiting) >= self._waiting_max:
             line.shed += 1
             raise Problem("overloaded", f"{self._waiting_max} requests wait for model {model}")
-        loop = asyncio.get_running_loop()
-        mine: asyncio.Future[None] = loop.create_future()
         line.waiting.append((mine, time.monotonic()))
         if not self._pumping:
             self._pumping = True
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._pump, loop)
-        await mine
 
     def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give a round of turns; the next after the loop has looked at its sockets again."""
+        again = True  # whatever goes wrong in a turn, the others get theirs
+        try:
+            again = self._round() > 0
+        finally:
+            self._pumping = again
+            if again:
+                loop.call_soon(self._pump, loop)
+
+    def _round(self) -> int:
         lines = [self._lines[model] for model in self._order]
         longest = max(lines, key=lambda line: len(line.waiting))
         given = 0
         for line in lines:
             whole = line is not longest and len(line.waiting) <= SHORT
             given += sum(self._give(line) for _ in range(SHORT if whole else 1))
-        if given:
-            loop.call_soon(self._pump, loop)
-        else:
-            self._pumping = False
+        return given
 
     def _give(self, line: _Line) -> bool:
         """Give a line's next turn; return whether anybody waited for it."""
         while line.waiting:
             theirs, since = line.waiting.popleft()
-            if theirs.done():  # the client went away
+            if theirs.over:
                 continue
             if time.monotonic() - since > self._waiting_s_max:
                 line.shed += 1
                 late = f"a turn took longer than {self._waiting_s_max:g} s"
-                theirs.set_exception(Problem("overloaded", late))
+                theirs.refuse(Problem("overloaded", late))
                 continue
-            theirs.set_result(None)
+            theirs.go()
             return True
         return False

@@ -41,10 +41,34 @@ async def predict(worker: Worker, request: Request) -> Response:
     instance = contract.read_instance(body)
     request_id = request.state.request_id = instance.request_id or request.state.request_id
     pinned = await _pinned(worker, model, instance)
-    _, active = worker.served(model.name)  # after the waits: the plan of this instant
+    said = answered(worker, model.name, instance, pinned, request_id, started)
+    return Response(said, media_type=JSON)
+
+
+def answered(
+    worker: Worker,
+    model: str,
+    instance: Instance,
+    pinned: Loaded | None,
+    request_id: str,
+    started: float,
+) -> bytes:
+    """Return the answer's body to a question whose turn it is, by the plan of this instant.
+
+    Parameters
+    ----------
+    pinned : the version that must answer; None: the plan's choice
+    started : `time.perf_counter()` seconds at which the request came
+
+    Raises
+    ------
+    bentos.problems.Problem
+        Whatever is wrong with the question, or `model-not-ready`.
+    """
+    _, active = worker.served(model)
     question = contract.ask(instance, active.shape, request_id)
     asked = worker.ask(active, question, pinned, started)
-    return Response(orjson.dumps(worker.answer(active, asked)), media_type=JSON)
+    return orjson.dumps(worker.answer(active, asked))
 
 
 async def predict_batch(worker: Worker, request: Request) -> Response:

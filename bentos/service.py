@@ -76,7 +76,7 @@ class ModelServingPipeline:
         self.worker = Worker(settings, bentoml.server_context.worker_index or 1)
         self.worker.start()
         gate.worker, gate.access = self.worker, access
-        door.stand(self.worker)
+        door.stand(self.worker, access)
         gate.store = PlanStore(lambda: settings.folder, *_registry(settings))
         self._beat: asyncio.Task[None] | None = None
 

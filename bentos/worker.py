@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -367,6 +368,12 @@ class Worker:
                 "worker": self.index,
             }
         )
+
+    def broke(self, fault: Exception) -> Problem:
+        """Tell of a fault of ours; return what the caller is told."""
+        traceback.print_exception(fault)
+        self.alert("internal", "", None, repr(fault))
+        return Problem("internal", "see the service's log")
 
     def gauges(self) -> dict[str, float]:
         """Return what `/metrics` tells besides counters of answers."""
