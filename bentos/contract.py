@@ -31,8 +31,11 @@ INSTANCES_HARD_MAX = 1_000
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=TS_MS_MAX)]
 Stamp = Milliseconds | Annotated[str, msgspec.Meta(max_length=40)]
-Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2,5}:[A-Z0-9&_. -]{1,48}\Z")]
-RequestId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")]
+KEY_PATTERN = r"^[A-Z]{2,5}:[A-Z0-9&_. -]{1,48}\Z"
+REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}\Z"
+SOURCES = ("kite", "ticks")
+Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN)]
+RequestId = Annotated[str, msgspec.Meta(pattern=REQUEST_ID_PATTERN)]
 VersionNumber = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
 Listed = msgspec.Meta(max_length=CANDLES_MAX)
 
@@ -149,10 +152,24 @@ def read_instance(body: bytes | bytearray | memoryview) -> Instance:
         `body-malformed` or `field-invalid`.
     """
     text = bytes(body)
-    instance = decoded(_INSTANCE.decode, text)
-    if b"\\" in text or text.count(b'"') != 2 * _texts(instance):
-        refuse_twice(text)
+    try:
+        instance = decoded(_INSTANCE.decode, text)
+        if b"\\" in text or text.count(b'"') != 2 * _texts(instance):
+            refuse_twice(text)
+    except Problem as problem:
+        problem.request_id = _asked_by(text)
+        raise
     return instance
+
+
+def _asked_by(text: bytes) -> str:
+    """Return the request id in a body that is refused; empty where it has none that can be told."""
+    try:
+        sent = json.loads(text)["request_id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    told = isinstance(sent, str) and re.search(REQUEST_ID_PATTERN, sent)
+    return sent if told else ""
 
 
 def _texts(instance: Instance) -> int:
@@ -186,6 +203,8 @@ def read_batch(body: bytes, instances_max: int) -> list[msgspec.Raw]:
         `body-malformed` or `field-invalid`.
     """
     instances = decoded(_BATCH.decode, body).instances
+    if body.count(b'"instances"') > 1 or b"\\" in body:
+        _refuse_outer_twice(body)
     if len(instances) > instances_max:
         raise invalid("instances", f"at most {instances_max}", f"{len(instances)} instances")
     return instances
@@ -202,20 +221,104 @@ def decoded(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
     except msgspec.ValidationError as fault:
-        said, at, where = str(fault).partition(" - at ")
-        # "… - at `$.candles.open[3]`", or "… - at `key` in `$.context`" for a key of an object
-        path = where.rpartition("`$")[2].rstrip("`").lstrip(".") if at else ""
-        raise invalid(path or "body", _expected(said)) from None
+        raise _named(str(fault), body) from None
     except _UNREADABLE as fault:
         raise Problem("body-malformed", f"not JSON: {fault}"[:300]) from None
 
 
-def _expected(said: str) -> str:
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", said, re.DOTALL)
+# What the values of an object with free keys must be: msgspec says `[...]` instead of the key.
+_VALUES: dict[str, Any] = {
+    "features": float | None,
+    "context": Candles,
+    "challengers": float,
+}
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_WORDS = {
+    KEY_PATTERN: "an instrument as EXCHANGE:SYMBOL, like NSE:INFY",
+    REQUEST_ID_PATTERN: "1 to 64 of A-Za-z0-9._:-",
+}
+_ABSENT = object()
+
+
+def _named(said: str, body: bytes) -> Problem:
+    """Return the problem that msgspec's sentence tells: which field, expected what, found what.
+
+    "… - at `$.candles.open[3]`", or "… - at `key` in `$.context`" for a key of an object.
+    """
+    told, at, where = said.partition(" - at ")
+    path = where.rpartition("`$")[2].rstrip("`").lstrip(".") if at else ""
+    field, value = _followed(path, body)
+    missing, unknown = _MISSING.fullmatch(told), _UNKNOWN.fullmatch(told)
+    if missing:
+        return invalid(_joined(field, missing[1]), "a value: this field is needed", "nothing")
     if unknown:
-        return f"no field {unknown[1][:60]!r}"
+        sent = value.get(unknown[1], _ABSENT) if isinstance(value, dict) else _ABSENT
+        return invalid(_joined(field, unknown[1][:60]), "no field of this name", _copied(sent))
+    if where.startswith("`key` in") and isinstance(value, dict):
+        value = next((key for key in value if not re.search(KEY_PATTERN, key)), _ABSENT)
+    return invalid(field or "body", _expected(told), _copied(value))
+
+
+def _joined(field: str, name: str) -> str:
+    return f"{field}.{name}" if field else name
+
+
+def _copied(value: Any) -> str | None:
+    """Return what was sent as text, for the answer and the log; both cut it."""
+    if value is _ABSENT:
+        return None
+    try:
+        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    except RecursionError:
+        return "a value nested too deeply"
+
+
+def _followed(path: str, body: bytes) -> tuple[str, Any]:
+    """Return a path with the key that msgspec leaves out, and what stands there."""
+    try:
+        value = json.loads(body)  # msgspec's own gives up on a number that no double holds
+    except (ValueError, RecursionError):
+        return path, _ABSENT
+    field = name = ""
+    for step in _STEP.finditer(path):
+        if step[1] is not None:
+            name = step[1]
+            field = _joined(field, name)
+            value = value.get(name, _ABSENT) if isinstance(value, dict) else _ABSENT
+        elif step[2] != "...":
+            place = int(step[2])
+            field += f"[{place}]"
+            there = isinstance(value, list) and place < len(value)
+            value = value[place] if there else _ABSENT
+        else:
+            key = _refused_key(value, _VALUES.get(name))
+            field += "[...]" if key is None else f".{key[:60]}"
+            value = _ABSENT if key is None else value[key]
+    return field, value
+
+
+def _refused_key(held: Any, kind: Any) -> str | None:
+    """Return the first key of an object whose value is not of a kind."""
+    for key, value in held.items() if isinstance(held, dict) else ():
+        try:
+            msgspec.convert(value, kind)
+        except (msgspec.ValidationError, RecursionError):
+            return str(key)
+        if isinstance(value, float) and math.isinf(value):  # 1e999
+            return str(key)
+    return None
+
+
+def _expected(said: str) -> str:
     if said == "Number out of range":
         return "a number that a double can hold"
+    for pattern, words in _WORDS.items():
+        if repr(pattern) in said:
+            return words
+    if said.startswith("Invalid enum value"):
+        return "one of " + " and ".join(SOURCES)
     return said.removeprefix("Expected ").replace("`", "")[:300]
 
 
@@ -240,6 +343,22 @@ def refuse_twice(text: bytes) -> None:
         json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as fault:
         raise Problem("body-malformed", f"not JSON: {fault}"[:300]) from None
+
+
+def _refuse_outer_twice(body: bytes) -> None:
+    """Refuse a batch whose own object holds `instances` twice; its rows are looked at one by one.
+
+    Raises
+    ------
+    bentos.problems.Problem
+        `field-invalid`, or `body-malformed`.
+    """
+    try:
+        pairs = json.loads(body, object_pairs_hook=tuple)
+    except (ValueError, RecursionError) as fault:
+        raise Problem("body-malformed", f"not JSON: {fault}"[:300]) from None
+    if len(pairs) > 1:
+        raise invalid("instances", "each key once in an object", "it stands there twice")
 
 
 def ask(instance: Instance, shape: Shape, request_id: str) -> Question:
@@ -322,7 +441,8 @@ def stamp_ms(stamp: int | str, field: str) -> int:
         return stamp
     expected = "ISO 8601 with offset (2026-01-05T09:15:00+05:30) or epoch milliseconds"
     try:
-        at = datetime.fromisoformat(stamp)
+        # RFC 3339 takes a small z, too; Python does not
+        at = datetime.fromisoformat(stamp[:-1] + "Z" if stamp.endswith("z") else stamp)
         if at.tzinfo is None:
             raise invalid(field, expected, stamp)
         ms = round((at - _EPOCH).total_seconds() * 1000)

@@ -72,6 +72,7 @@ class Problem(Exception):
         self.expected = expected
         self.found = found
         self.allow = ""  # methods, for 405
+        self.request_id = ""  # the caller's own, where it could be read
 
     def document(self, request_id: str = "") -> dict[str, Any]:
         """Return the problem as the answer carries it."""

@@ -77,6 +77,7 @@ MIDNIGHT = 1_767_551_400_000  # 2026-01-05 00:00 in India
         "2026-01-05T00:00:00+0530",
         "2026-01-05 00:00:00+05:30",
         "2026-01-04T18:30:00Z",
+        "2026-01-04T18:30:00z",
         "2026-01-04T18:30:00.000000+00:00",
         MIDNIGHT,
     ],
@@ -87,20 +88,20 @@ def test_times_in_all_their_forms(stamp: str | int) -> None:
 
 #  path, value, field named
 BAD_FIELDS: list[tuple[str, object, str]] = [
-    ("key", ..., "body"),
+    ("key", ..., "key"),
     ("key", 7, "key"),
     ("key", "", "key"),
     ("key", "INFY", "key"),
     ("key", "nse:infy", "key"),
     ("key", "NSE:" + "A" * 60, "key"),
     ("key", "NSE:A\n", "key"),
-    ("typo", 1, "body"),
-    ("candles.typo", 1, "candles"),
-    ("candles.ts", ..., "candles"),
-    ("candles.volume", ..., "candles"),
+    ("typo", 1, "typo"),
+    ("candles.typo", 1, "candles.typo"),
+    ("candles.ts", ..., "candles.ts"),
+    ("candles.volume", ..., "candles.volume"),
     ("candles", None, "candles"),
     ("candles", [], "candles"),
-    ("candles", {}, "candles"),
+    ("candles", {}, "candles.ts"),
     ("candles.open", "text", "candles.open"),
     ("candles.open.3", True, "candles.open[3]"),
     ("candles.open.3", "1.5", "candles.open[3]"),
@@ -140,8 +141,11 @@ BAD_FIELDS: list[tuple[str, object, str]] = [
     ("source", ["kite"] * 59 + ["guess"], "source[59]"),
     ("source", "kite", "source"),
     ("context", {"NIFTY": {}}, "context"),
-    ("context", {"NSE:NIFTY 50": {"ts": []}}, "context[...]"),
-    ("context", {"NSE:NIFTY 50": {"ts": [True]}}, "context[...].ts[0]"),
+    ("context", {"NSE:NIFTY 50": {"ts": []}}, "context.NSE:NIFTY 50.open"),
+    ("context", {"NSE:NIFTY 50": {"ts": [True]}}, "context.NSE:NIFTY 50.ts[0]"),
+    ("context", {"NSE:A": None}, "context.NSE:A"),
+    ("features", {"move_1": 1, "move_2": "1"}, "features.move_2"),
+    ("features", {"move_1": None, "move_2": True}, "features.move_2"),
     ("context", [], "context"),
 ]
 
@@ -152,6 +156,47 @@ def test_a_bad_field_is_named(path: str, value: object, field: str) -> None:
     assert (problem.kind, problem.status) == ("field-invalid", 422)
     assert problem.field == field
     assert problem.expected
+
+
+#  path, value, what the answer and the log tell of it
+COPIES: list[tuple[str, object, str]] = [
+    ("key", 7, "7"),
+    ("key", "INFY", "INFY"),
+    ("key", ..., "nothing"),
+    ("typo", [1, 2], "[1,2]"),
+    ("candles.open.3", "1.5", "1.5"),
+    ("candles.open.3", None, "null"),
+    ("candles.open.3", True, "true"),
+    ("context", {"NIFTY": {}}, "NIFTY"),
+    ("context", {"NSE:A": {"ts": [True]}}, "true"),
+    ("features", {"move_1": "x"}, "x"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "found"), COPIES)
+def test_what_was_sent_is_told(path: str, value: object, found: str) -> None:
+    assert refusal(changed(path, value)).found == found
+
+
+def test_a_number_too_large_is_found_under_its_key() -> None:
+    problem = refusal(b'{"key": "NSE:INFY", "features": {"move_1": 1, "move_2": 1e999}}')
+    assert problem.field == "features.move_2"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "request_id"),
+    [
+        ("key", 7, "mine"),
+        ("typo", 1, "mine"),
+        ("candles.open.3", "x", "mine"),
+        ("request_id", "a b", ""),
+        ("request_id", 7, ""),
+        ("request_id", ["mine"], ""),
+    ],
+)
+def test_a_refused_body_keeps_its_request_id(path: str, value: object, request_id: str) -> None:
+    body = {"request_id": "mine"} | changed(path, value)
+    assert refusal(body).request_id == request_id
 
 
 @pytest.mark.parametrize(
@@ -287,3 +332,15 @@ def test_a_batch_is_bounded() -> None:
     for body in (b'{"instances": [1, 2, 3]}', b'{"instances": []}', b"{}", b'{"instances": 1}'):
         with pytest.raises(Problem):
             read_batch(body, 2)
+
+
+def test_a_batch_holds_its_rows_once() -> None:
+    for body in (
+        b'{"instances": [1], "instances": [2]}',
+        b'{"instances": [1], "\\u0069nstances": []}',
+    ):
+        with pytest.raises(Problem) as refused:
+            read_batch(body, 2)
+        assert refused.value.field == "instances"
+    twice_in_a_row = b'{"instances": [{"instances": 1, "\\u0061": {"b": 1, "b": 2}}, 2]}'
+    assert len(read_batch(twice_in_a_row, 2)) == 2
