@@ -77,7 +77,10 @@ class Door(HttpToolsProtocol):
             if model in worker.pool.models:
                 problem = worker.lanes.refusal(model)
                 if problem is not None:
-                    self._refuse(worker, model, problem)
+                    stays = self.parser.get_http_version() != "1.0"
+                    self._refuse(
+                        worker, model, problem, stays=stays and self.parser.should_keep_alive()
+                    )
                     return
                 self._refused = 0
                 if self._is_plain(worker):
@@ -101,6 +104,13 @@ class Door(HttpToolsProtocol):
             super().on_message_complete()
         else:
             mine.whole()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser cannot read, in the one shape of every error; then close."""
+        if watch.worker is None:
+            super().send_400_response(msg)
+            return
+        self._refuse(watch.worker, "", Problem("request-malformed", msg), stays=False)
 
     def on_response_complete(self) -> None:
         """Let go of a request that never came to its line: refused before, or broken off."""
@@ -174,11 +184,10 @@ class Door(HttpToolsProtocol):
         stays = self._direct is not None and self._direct.keep_alive
         self._send(status, body, problem, stays=stays)
 
-    def _refuse(self, worker: Worker, model: str, problem: Problem) -> None:
+    def _refuse(self, worker: Worker, model: str, problem: Problem, *, stays: bool) -> None:
         request_id = new_request_id()
         worker.figures.statuses[problem.status] += 1
         worker.refused(self.url.decode("ascii", "replace"), model, problem, request_id)
-        stays = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         self.cycle = _Answered()  # type: ignore[assignment]
         self._send(problem.status, problem.body(request_id), problem, stays=stays)
         self._refused += 1

@@ -15,6 +15,7 @@ LOGGED_CHARACTERS_MAX = 1_000
 
 # Each kind with its status and title.
 KINDS: dict[str, tuple[int, str]] = {
+    "request-malformed": (400, "The request is not HTTP"),
     "body-malformed": (400, "The body is not JSON"),
     "revision-malformed": (400, "If-Match does not hold a revision"),
     "token-missing": (401, "A token is needed"),

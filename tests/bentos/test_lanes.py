@@ -140,6 +140,28 @@ def test_lines_start_again_after_they_were_empty() -> None:
     asyncio.run(again())
 
 
+def test_a_turn_that_goes_wrong_costs_the_others_nothing() -> None:
+    class Broken:
+        over = False
+
+        def go(self) -> None:
+            raise ZeroDivisionError
+
+        def refuse(self, problem: Problem) -> None:
+            raise AssertionError(problem)
+
+    async def run() -> None:
+        told: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: told.append(fault))
+        lanes = Lanes(waiting_max=10, waiting_s_max=5)
+        lanes.stand("a", Broken())
+        for _ in range(2):
+            await asyncio.wait_for(lanes.turn("a"), 2)
+        assert [type(fault["exception"]) for fault in told] == [ZeroDivisionError]
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("model", ["a", "unseen"])
 def test_nothing_was_shed_before_anything_was_asked(model: str) -> None:
     assert Lanes(1, 1).shed(model) == 0
