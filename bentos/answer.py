@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
+
 from bentos.bundle import Manifest
 from bentos.checks import bad_output, closes_ms
 from bentos.contract import Question
@@ -25,6 +27,11 @@ def feature_row(question: Question) -> Floats:
             raise ValueError("a question without candles and without features")
         return question.features
     return features_last(question.candles, question.context)
+
+
+def feature_rows(questions: Sequence[Question]) -> Floats:
+    """Return the features of several questions, shape (n_questions, n_features)."""
+    return np.stack([feature_row(question) for question in questions])
 
 
 def prediction(manifest: Manifest, p: Sequence[float]) -> tuple[dict[str, Any], str]:

@@ -7,20 +7,23 @@ bounds, an idle connection, a right token where one is needed. Everything else, 
 the application by another server, goes through app.py; what is answered is the same (predict.py).
 
 Order: head (counted as open, its body as being read), body (bounded in time), line (lanes.py),
-turn, answer. For uvicorn it stands in the place of a request's cycle.
+turn, answer. Questions that wait together are answered together: a call of numpy costs the same for
+one window and for eight, and most of a question's cost is such calls. For uvicorn a `Direct` stands
+in the place of a request's cycle.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bentos import contract, predict
 from bentos.bodies import broken_off, too_late
 from bentos.contract import Instance
 from bentos.lanes import Reading
-from bentos.models import Loaded, Model
+from bentos.models import Model
+from bentos.predict import Put
 from bentos.problems import Problem
 from bentos.worker import Worker, new_request_id
 
@@ -68,6 +71,11 @@ class Direct:
         worker.open += 1
 
     @property
+    def together(self) -> Callable[[Sequence[Direct]], None]:
+        """What takes a turn for several."""
+        return take_turn
+
+    @property
     def over(self) -> bool:
         """Whether it takes no turn any more. A client that went away leaves its question."""
         return self.response_complete
@@ -102,7 +110,7 @@ class Direct:
 
     def go(self) -> None:
         """Answer: it is this question's turn."""
-        self._finish(self._answer)
+        take_turn([self])
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem."""
@@ -110,43 +118,40 @@ class Direct:
         self._worker.refused(self._route, self._model.name, problem, request_id)
         self._answered(problem.status, problem.body(request_id), problem)
 
-    def _answer(self) -> bytes | None:
-        """Return the answer; None where a version has to be loaded first."""
-        instance = contract.read_instance(self.body)
-        self._request_id = instance.request_id or ""
-        version = instance.pin_version
-        pinned = None if version is None else self._model.loaded.get(version)
+    def put(self) -> Put | None:
+        """Return what is asked; None where it was refused, or a version has to be loaded first."""
+        try:
+            instance = contract.read_instance(self.body)
+            self._request_id = instance.request_id or new_request_id()
+            version = instance.pin_version
+            pinned = None if version is None else self._model.loaded.get(version)
+        except Exception as fault:  # noqa: BLE001  (the outermost edge)
+            self.tell(fault)
+            return None
         if version is not None and pinned is None:
             self._loading = asyncio.ensure_future(self._load(instance, version))
             return None
-        return self._said(instance, pinned)
+        return Put(instance, pinned, self._request_id, self._started)
 
     async def _load(self, instance: Instance, version: int) -> None:
         """Load a pinned version in a thread, then answer."""
         try:
             pinned = await asyncio.to_thread(self._worker.pool.pinned, self._model, version)
-        except Exception as fault:  # noqa: BLE001  (told as what it is)
-            self._failed(fault)
-        else:
-            self._finish(lambda: self._said(instance, pinned))
-
-    def _said(self, instance: Instance, pinned: Loaded | None) -> bytes:
-        self._request_id = self._request_id or new_request_id()
-        return predict.answered(
-            self._worker, self._model.name, instance, pinned, self._request_id, self._started
-        )
-
-    def _finish(self, answer: Callable[[], bytes | None]) -> None:
-        try:
-            said = answer()
+            put = Put(instance, pinned, self._request_id, self._started)
+            self.tell(self.answers([put])[0])
         except Exception as fault:  # noqa: BLE001  (the outermost edge)
-            self._failed(fault)
-            return
-        if said is not None:
-            self._answered(200, said, None)
+            self.tell(fault)
 
-    def _failed(self, fault: Exception) -> None:
-        self.refuse(fault if isinstance(fault, Problem) else self._worker.broke(fault))
+    def answers(self, puts: Sequence[Put]) -> list[bytes | Problem]:
+        """Return the answers of this question's model to questions that are its own or like it."""
+        return predict.answered_together(self._worker, self._model.name, puts)
+
+    def tell(self, said: bytes | Exception) -> None:
+        """Answer with what was said, or with what went wrong."""
+        if isinstance(said, bytes):
+            self._answered(200, said, None)
+        else:
+            self.refuse(said if isinstance(said, Problem) else self._worker.broke(said))
 
     def _answered(self, status: int, body: bytes, problem: Problem | None) -> None:
         self.response_complete = True
@@ -167,3 +172,23 @@ class Direct:
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+def take_turn(several: Sequence[Direct]) -> None:
+    """Answer questions to one model in one turn; a bad one spoils no other."""
+    asked = [(one, put) for one in several if (put := one.put()) is not None]
+    if not asked:
+        return
+    try:
+        said: Sequence[bytes | Exception] = asked[0][0].answers([put for _, put in asked])
+    except Exception as fault:  # noqa: BLE001  (a fault of ours: whose, is found one by one)
+        said = [fault] if len(asked) == 1 else [_alone(one, put) for one, put in asked]
+    for (one, _), answer in zip(asked, said, strict=True):
+        one.tell(answer)
+
+
+def _alone(one: Direct, put: Put) -> bytes | Exception:
+    try:
+        return one.answers([put])[0]
+    except Exception as fault:  # noqa: BLE001  (the same)
+        return fault

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,12 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bentos import contract
-from bentos.answer import feature_row
 from bentos.bodies import read_body, too_large
 from bentos.contract import Instance
 from bentos.models import Active, Loaded, Model
 from bentos.problems import Problem
-from bentos.windows import Floats
 from bentos.worker import Asked, Worker
 
 INSTANCES_A_TURN = 8  # of a batch, before other requests get theirs
@@ -41,34 +41,53 @@ async def predict(worker: Worker, request: Request) -> Response:
     instance = contract.read_instance(body)
     request_id = request.state.request_id = instance.request_id or request.state.request_id
     pinned = await _pinned(worker, model, instance)
-    said = answered(worker, model.name, instance, pinned, request_id, started)
+    said = answered_together(worker, model.name, [Put(instance, pinned, request_id, started)])[0]
+    if isinstance(said, Problem):
+        raise said
     return Response(said, media_type=JSON)
 
 
-def answered(
-    worker: Worker,
-    model: str,
-    instance: Instance,
-    pinned: Loaded | None,
-    request_id: str,
-    started: float,
-) -> bytes:
-    """Return the answer's body to a question whose turn it is, by the plan of this instant.
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An instance as it is put to a model.
 
     Parameters
     ----------
     pinned : the version that must answer; None: the plan's choice
     started : `time.perf_counter()` seconds at which the request came
-
-    Raises
-    ------
-    bentos.problems.Problem
-        Whatever is wrong with the question, or `model-not-ready`.
     """
-    _, active = worker.served(model)
-    question = contract.ask(instance, active.shape, request_id)
-    asked = worker.ask(active, question, pinned, started)
-    return orjson.dumps(worker.answer(active, asked))
+
+    instance: Instance
+    pinned: Loaded | None
+    request_id: str
+    started: float
+
+
+def answered_together(worker: Worker, model: str, puts: Sequence[Put]) -> list[bytes | Problem]:
+    """Return the answers' bodies to questions whose turn it is, by the plan of this instant.
+
+    Returns
+    -------
+    list in the order of `puts`; a question that cannot be answered has its problem in its place
+    """
+    try:
+        _, active = worker.served(model)
+    except Problem as problem:
+        return [problem] * len(puts)
+    said: list[bytes | Problem] = []
+    asked: list[Asked] = []
+    places: list[int] = []
+    for place, put in enumerate(puts):
+        try:
+            question = contract.ask(put.instance, active.shape, put.request_id)
+            asked.append(worker.ask(active, question, put.pinned, put.started))
+            places.append(place)
+            said.append(b"")
+        except Problem as problem:
+            said.append(problem)
+    for place, answer in zip(places, worker.answers(active, asked), strict=True):
+        said[place] = answer if isinstance(answer, Problem) else orjson.dumps(answer)
+    return said
 
 
 async def predict_batch(worker: Worker, request: Request) -> Response:
@@ -92,7 +111,7 @@ async def predict_batch(worker: Worker, request: Request) -> Response:
         if place % INSTANCES_A_TURN == INSTANCES_A_TURN - 1:
             await worker.lanes.turn(model.name)
         await batch.take(place, raw, f"{request.state.request_id}.{place}")
-    answers = batch.answers(request.url.path)
+    answers = await batch.answers(request.url.path)
     return Response(orjson.dumps({"model": model.name, "answers": answers}), media_type=JSON)
 
 
@@ -102,7 +121,7 @@ class _Batch:
     def __init__(self, worker: Worker, model: Model, active: Active, started: float) -> None:
         self._worker, self._model, self._active = worker, model, active
         self._started = started
-        self._asked: list[tuple[Asked, Floats]] = []
+        self._asked: list[Asked] = []
         self._order: list[tuple[str, Problem | None]] = []
 
     async def take(self, place: int, raw: msgspec.Raw, request_id: str) -> None:
@@ -117,19 +136,22 @@ class _Batch:
             pinned = await _pinned(self._worker, self._model, instance)
             question = contract.ask(instance, self._active.shape, request_id)
             asked = self._worker.ask(self._active, question, pinned, self._started, row=place)
-            self._asked.append((asked, feature_row(question)))
+            self._asked.append(asked)
             self._order.append((request_id, None))
         except Problem as problem:
             self._order.append((request_id, problem))
 
-    def answers(self, route: str) -> list[dict[str, Any]]:
+    async def answers(self, route: str) -> list[dict[str, Any]]:
         """Return answers and errors in the order of the rows."""
-        answered = iter(self._worker.answer_rows(self._active, self._asked))
-        told = []
+        worker = self._worker
+        answered = worker.answers_in_turn(self._active, self._asked)
+        told: list[dict[str, Any]] = []
         for request_id, problem in self._order:
+            if problem is None and (done := len(told)) and done % INSTANCES_A_TURN == 0:
+                await worker.lanes.turn(self._model.name)
             said = next(answered) if problem is None else problem
             if isinstance(said, Problem):
-                self._worker.refused(route, self._model.name, said, request_id)
+                worker.refused(route, self._model.name, said, request_id)
                 told.append({"request_id": request_id, "error": said.document()})
             else:
                 told.append(said)

@@ -14,14 +14,12 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from bentos.alerts import Bounds, ModelReading, Reading, Vigil
-from bentos.answer import feature_row, iso_india, moments, prediction, trading_day
+from bentos.answer import feature_row, feature_rows, iso_india, moments, prediction, trading_day
 from bentos.checks import age_warnings, range_warnings
 from bentos.contract import Question
 from bentos.lanes import Lanes
@@ -243,28 +241,42 @@ class Worker:
                 self._keep(key, row, p)
         return self._answered(active, asked, row, p, cached=held is not None)
 
-    def answer_rows(
-        self, active: Active, asked: Sequence[tuple[Asked, Floats]]
-    ) -> list[dict[str, Any] | Problem]:
-        """Answer a batch's questions, each with its features: one library call a version.
+    def answers(self, active: Active, asked: Sequence[Asked]) -> list[dict[str, Any] | Problem]:
+        """Answer several questions: together, unless there is one, or answers are kept.
 
         Returns
         -------
         list of answers, or of the problems that `answer` would have raised
         """
+        if len(asked) > 1 and not self.settings.cache_answers:
+            return list(self.answers_in_turn(active, asked))
+        said: list[dict[str, Any] | Problem] = []
+        for one in asked:
+            try:
+                said.append(self.answer(active, one))
+            except Problem as problem:
+                said.append(problem)
+        return said
+
+    def answers_in_turn(
+        self, active: Active, asked: Sequence[Asked]
+    ) -> Iterator[dict[str, Any] | Problem]:
+        """Answer questions one after the other; features and scores are made for all at once.
+
+        One library call a version.
+        """
+        rows = feature_rows([one.question for one in asked])
         scored: list[Probabilities] = [(0.0, 0.0, 0.0)] * len(asked)
-        for version in {id(one.version): one.version for one, _ in asked}.values():
-            places = [i for i, (one, _) in enumerate(asked) if one.version is version]
-            matrix = np.stack([asked[i][1] for i in places])[:, version.manifest.columns]
+        for version in {id(one.version): one.version for one in asked}.values():
+            places = [i for i, one in enumerate(asked) if one.version is version]
+            matrix = rows[places][:, version.manifest.columns]
             for i, p in zip(places, version.booster.probabilities(matrix).tolist(), strict=True):
                 scored[i] = (p[0], p[1], p[2])
-        answers: list[dict[str, Any] | Problem] = []
-        for (one, row), p in zip(asked, scored, strict=True):
+        for one, row, p in zip(asked, rows, scored, strict=True):
             try:
-                answers.append(self._answered(active, one, row, p, cached=False))
+                yield self._answered(active, one, row, p, cached=False)
             except Problem as problem:
-                answers.append(problem)
-        return answers
+                yield problem
 
     def _answered(
         self, active: Active, asked: Asked, row: Floats, p: Probabilities, *, cached: bool

@@ -121,7 +121,6 @@ def stick(home: Path, receiver: Receiver) -> Desk:
     for i in range(STUCK_ANSWERS):
         watch.seen(bytes([i % 250, i // 250]), (0.2, 0.3, 0.5))
     _, active = made.worker.served("tiny")
-    made.worker.answer_rows(active, [])
     asked = made.asked(request(walk(60, 1)))
     made.worker._answered(active, asked, made.row(), (0.2, 0.3, 0.5), cached=False)
     return made

@@ -165,6 +165,37 @@ def test_questions_sent_ahead_are_answered_in_their_order(line: Line) -> None:
     assert line.hear().status == 200
 
 
+def test_questions_that_wait_together_are_answered_as_they_would_be_alone(
+    service: Service,
+) -> None:
+    """Among them bad ones, pinned ones and one whose version must be loaded first."""
+    rows = [json.loads(WHOLE) | {"request_id": f"t{i}", "key": f"NSE:T{i}"} for i in range(40)]
+    for i, row in enumerate(rows):
+        row["candles"] = request(walk(60 + i % 3, 100 + i))["candles"]
+    rows[3]["pin_version"], rows[11]["pin_version"], rows[17]["pin_version"] = 1, 99, 7
+    rows[5]["candles"]["close"][7] = -1.0
+    rows[6]["key"] = "infy"
+    texts = [framed(json.dumps(row).encode(), chunked=False) for row in rows]
+    lines = [Line(service) for _ in rows]
+    alone = []
+    for text in texts:
+        lines[0].send(text)
+        alone.append(told(lines[0].hear()))
+    for line, text in zip(lines, texts, strict=True):
+        line.send(text)
+    together = [told(line.hear()) for line in lines]
+    for line in lines:
+        line.socket.close()
+    assert [status for status, _, _ in alone] == [
+        {5: 422, 6: 422, 11: 404}.get(i, 200) for i in range(40)
+    ]
+    for one, several in zip(alone, together, strict=True):
+        for answer in (one, several):
+            if answer[0] != 200 and not answer[2]["request_id"].startswith("t"):
+                answer[2]["request_id"] = ""
+        assert one == several
+
+
 def test_a_body_in_many_pieces_is_one_question(line: Line) -> None:
     text = framed(WHOLE, chunked=False)
     line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

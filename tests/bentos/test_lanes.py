@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import pytest
 
-from bentos.lanes import SHORT, Lanes, coming
+from bentos.lanes import SHORT, TOGETHER_MAX, Lanes, coming
 from bentos.problems import Problem
 
 
@@ -140,9 +141,41 @@ def test_lines_start_again_after_they_were_empty() -> None:
     asyncio.run(again())
 
 
+class Group:
+    """Waits, and takes a turn for itself and those of its kind."""
+
+    def __init__(self, name: int, turns: list[list[int]], *, over: bool = False) -> None:
+        self.name, self.turns, self.over = name, turns, over
+        self.together = take_a_turn
+
+    def go(self) -> None:
+        raise AssertionError("it takes turns together only")
+
+    def refuse(self, problem: Problem) -> None:
+        raise AssertionError(problem)
+
+
+def take_a_turn(several: Sequence[Group]) -> None:
+    several[0].turns.append([one.name for one in several])
+
+
+def test_those_that_can_be_answered_together_share_a_turn_up_to_a_bound() -> None:
+    async def run() -> list[list[int]]:
+        lanes, turns = Lanes(waiting_max=50, waiting_s_max=5), list[list[int]]()
+        for i in range(TOGETHER_MAX + 3):
+            lanes.stand("a", Group(i, turns, over=i == 1))
+        await asyncio.wait_for(lanes.turn("a"), 2)  # is of another kind, and comes after them
+        lanes.stand("a", Group(99, turns))
+        await asyncio.wait_for(lanes.turn("a"), 2)
+        return turns
+
+    names = [i for i in range(TOGETHER_MAX + 3) if i != 1]
+    assert asyncio.run(run()) == [names[:TOGETHER_MAX], names[TOGETHER_MAX:], [99]]
+
+
 def test_a_turn_that_goes_wrong_costs_the_others_nothing() -> None:
     class Broken:
-        over = False
+        over, together = False, None
 
         def go(self) -> None:
             raise ZeroDivisionError
