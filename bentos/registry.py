@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bentos.problems import Problem
@@ -86,15 +86,38 @@ class RegistryTags:
         except _StatusTold as fault:
             raise self._unreachable(fault) from fault
 
-    def point_aliases(self, model: str, wanted: Mapping[str, int]) -> str:
-        """Point aliases at versions, for people; return what could not be done, else empty."""
+    def point_aliases(
+        self, model: str, wanted: Mapping[str, int | None], named: Collection[int]
+    ) -> str:
+        """Point aliases at versions, for people; return what could not be done, else empty.
+
+        Parameters
+        ----------
+        wanted : alias to version, None where the plan has nobody for it
+        named : versions that the plan before had in traffic
+            An alias without a version is taken from these, and `shadow` from any: a candidate
+            that training named and no plan knows yet keeps its alias.
+        """
         try:
+            there = self._aliases(model)
             for alias, version in wanted.items():
-                body = {"name": model, "alias": alias, "version": str(version)}
-                self._call("POST", "/alias", body)
+                body: dict[str, str] = {"name": model, "alias": alias}
+                if version is not None and there.get(alias) != version:
+                    self._call("POST", "/alias", {**body, "version": str(version)})
+                elif (
+                    alias in there
+                    and version is None
+                    and (alias == "shadow" or there[alias] in named)
+                ):
+                    self._call("DELETE", "/alias", body)
         except (Problem, _StatusTold) as fault:
             return f"aliases were not changed: {fault}"
         return ""
+
+    def _aliases(self, model: str) -> dict[str, int]:
+        query = urllib.parse.urlencode({"name": model})
+        told = self._call("GET", f"/get?{query}").get("registered_model", {}).get("aliases", [])
+        return {one["alias"]: int(one["version"]) for one in told}
 
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -35,7 +37,25 @@ from bentos.traffic import (
 LOCK_WAIT_S = 0.5
 LOCK_POLL_S = 0.01
 
-Change = Callable[[Plan], tuple[Split, int | None]]  # the new split; the revision it restores
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a change makes of a plan.
+
+    Parameters
+    ----------
+    salt : None keeps the one there is
+    restores : the revision that it brings back, None where it brings back none
+    """
+
+    split: Split
+    salt: str | None = None
+    restores: int | None = None
+
+
+Change = Callable[[Plan], Wanted]
 
 
 class PlanStore:
@@ -67,7 +87,7 @@ class PlanStore:
         bentos.problems.Problem
             `unknown-model`, or `model-not-ready` where the plan cannot be read.
         """
-        path = self._folder() / model / "plan.json"
+        path = self._of(model) / "plan.json"
         try:
             return parse_plan(msgspec.json.decode(path.read_bytes()), model=model)
         except FileNotFoundError:
@@ -83,7 +103,7 @@ class PlanStore:
         bentos.problems.Problem
             `revision-moved`, `field-invalid`, `registry-unreachable`.
         """
-        return self._change(model, expected, lambda _: (wanted, None), note, salt)
+        return self._change(model, expected, lambda _: Wanted(wanted, salt), note)
 
     def promote(self, model: str, expected: int, version: int, note: Note) -> Plan:
         """Make a version champion. A repetition of the call that did it answers the same.
@@ -93,7 +113,16 @@ class PlanStore:
         bentos.problems.Problem
             As `put`.
         """
-        return self._change(model, expected, lambda plan: (promoted(plan, version), None), note)
+
+        def made_champion(plan: Plan) -> Wanted:
+            return Wanted(promoted(plan, version))
+
+        try:
+            return self._change(model, expected, made_champion, note)
+        except Problem as problem:
+            if problem.field == "champion":  # what its caller sent is called so
+                raise invalid("version", problem.expected, version) from problem
+            raise
 
     def roll_back(self, model: str, expected: int, note: Note) -> Plan:
         """Bring back the plan before the last change. A repetition answers the same.
@@ -104,20 +133,26 @@ class PlanStore:
             As `put`, or `no-earlier-plan`.
         """
 
-        def earlier(plan: Plan) -> tuple[Split, int | None]:
+        def earlier(plan: Plan) -> Wanted:
             found = rolled_back(plan)
             if found is None:
-                raise Problem("no-earlier-plan", f"revision {plan.revision} is the first plan")
-            return found
+                raise Problem(
+                    "no-earlier-plan",
+                    f"revision {plan.revision} holds the oldest plan that is kept",
+                )
+            return Wanted(found.split, found.salt, found.revision)
 
         return self._change(model, expected, earlier, note)
 
-    def _change(
-        self, model: str, expected: int, change: Change, note: Note, salt: str | None = None
-    ) -> Plan:
+    def _of(self, model: str) -> Path:
+        """Return the folder of a model; a name that none can have is not looked for."""
         folder = self._folder() / model
-        if not folder.is_dir():
-            raise Problem("unknown-model", f"no model {model} is served here")
+        if NAME.fullmatch(model) is None or not folder.is_dir():
+            raise Problem("unknown-model", "no model of that name is served here")
+        return folder
+
+    def _change(self, model: str, expected: int, change: Change, note: Note) -> Plan:
+        folder = self._of(model)
         with self._writing(folder):
             current = self._newest(model)
             if current.revision == expected + 1 and _was_this(current, change):
@@ -131,26 +166,24 @@ class PlanStore:
                     expected=str(current.revision),
                     found=str(expected),
                 )
-            split, restores = change(current)
-            plan = self._checked(folder, current, split, note, salt, restores)
+            plan = self._checked(folder, current, change(current), note)
             if plan is not current:
-                self._write(model, folder, plan)
+                self._write(folder, current, plan)
             return plan
 
-    def _checked(
-        self,
-        folder: Path,
-        current: Plan,
-        split: Split,
-        note: Note,
-        salt: str | None,
-        restores: int | None,
-    ) -> Plan:
+    def _checked(self, folder: Path, current: Plan, wanted: Wanted, note: Note) -> Plan:
         at = datetime.now(INDIA).isoformat(timespec="seconds")
-        told = Note(note.who or "api", note.why, at, restores)
+        told = Note(note.who or "api", note.why, at, wanted.restores)
         known = [int(p.name) for p in (folder / "versions").glob("*") if p.name.isdigit()]
         try:
-            return next_plan(current, split, model=current.model, note=told, known=known, salt=salt)
+            return next_plan(
+                current,
+                wanted.split,
+                model=current.model,
+                note=told,
+                known=known,
+                salt=wanted.salt,
+            )
         except PlanRefused as fault:
             raise invalid(fault.field, fault.expected, fault.found) from fault
 
@@ -169,19 +202,17 @@ class PlanStore:
             raise Problem("registry-unreachable", f"the registry's plan: {fault}") from fault
         return theirs if theirs.revision >= local.revision else local
 
-    def _write(self, model: str, folder: Path, plan: Plan) -> None:
+    def _write(self, folder: Path, before: Plan, plan: Plan) -> None:
         text = encoded(plan)
         if self._registry is not None:
-            self._registry.write_plan(model, text)
+            self._registry.write_plan(plan.model, text)
         try:
             write_whole(folder / "plan.json", text)
         except OSError as fault:
             raise Problem("registry-unreachable", f"{folder}: {fault}") from fault
         if self._registry is not None:
-            tried = sorted(plan.split.challengers.items(), key=lambda item: (-item[1], item[0]))
-            wanted = {"champion": plan.split.champion}
-            wanted |= {"challenger": tried[0][0]} if tried else {}
-            self._registry.point_aliases(model, wanted)
+            named = {before.split.champion, *before.split.challengers}
+            self._registry.point_aliases(plan.model, _aliases(plan.split), named)
 
     @contextlib.contextmanager
     def _writing(self, folder: Path) -> Iterator[None]:
@@ -193,17 +224,29 @@ class PlanStore:
             yield
 
 
+def _aliases(split: Split) -> dict[str, int | None]:
+    """Return where the aliases point, for people: of several the one with the greatest weight."""
+    tried = sorted(split.challengers.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "champion": split.champion,
+        "challenger": tried[0][0] if tried else None,
+        "shadow": split.shadows[0] if split.shadows else None,
+    }
+
+
 def _was_this(current: Plan, change: Change) -> bool:
     """Whether the last change of a plan is the one asked for: an answer that got lost."""
     before = [(revision, split) for revision, split in current.earlier()]
     if not before or before[0][0] != current.revision - 1:
         return False
     kept = tuple(e for e in current.history if e.get("revision") != current.revision)
-    was = Plan(current.model, before[0][0], before[0][1], current.salt, {}, kept)
+    salt = str(current.history[-1].get("salt_before", current.salt))
+    was = Plan(current.model, before[0][0], before[0][1], salt, {}, kept)
     try:
-        return change(was)[0] == current.split
+        wanted = change(was)
     except Problem:
         return False
+    return (wanted.split, wanted.salt or salt) == (current.split, current.salt)
 
 
 @contextlib.contextmanager

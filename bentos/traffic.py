@@ -15,11 +15,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 SLOTS = 1_000_000
+WEIGHTS_TOLERANCE = 1e-9
 # MLflow's PostgreSQL schema holds a tag in VARCHAR(5000), whatever its own validation says.
 PLAN_CHARACTERS_MAX = 4_800
 WHY_CHARACTERS_MAX = 300
@@ -141,17 +143,29 @@ def parse_split(document: object) -> Split:
             "challengers", f"an object of version: weight, at most {CHALLENGERS_MAX}", tried
         )
     challengers = {_version_text(v): _weight(v, weight) for v, weight in tried.items()}
-    if sum(round(weight * SLOTS) for weight in challengers.values()) > SLOTS:
+    # a thirds' and sixths' sum may be over by an ulp, and by a slot or two when each is rounded
+    if sum(challengers.values()) > 1 + WEIGHTS_TOLERANCE:
         raise PlanRefused("challengers", "weights that sum to at most 1", dict(tried))
     listed = document.get("shadows", [])
     if not isinstance(listed, Sequence) or isinstance(listed, str) or len(listed) > SHADOWS_MAX:
         raise PlanRefused("shadows", f"a list of versions, at most {SHADOWS_MAX}", listed)
     shadows = tuple(_version(v, f"shadows[{i}]") for i, v in enumerate(listed))
     split = Split(champion, dict(sorted(challengers.items())), shadows)
-    twice = [v for v in split.versions if split.versions.count(v) > 1]
-    if twice:
-        raise PlanRefused("plan", "each version in one part only", f"version {twice[0]} twice")
+    seen: set[int] = set()
+    for name, version in _named(split):
+        if version in seen:
+            raise PlanRefused(name, "a version that no other part names", version)
+        seen.add(version)
     return split
+
+
+def _named(split: Split) -> list[tuple[str, int]]:
+    """Return every version of a split with the name of its field."""
+    return [
+        ("champion", split.champion),
+        *((f"challengers.{v}", v) for v in split.challengers),
+        *((f"shadows[{i}]", v) for i, v in enumerate(split.shadows)),
+    ]
 
 
 def _version(value: object, name: str) -> int:
@@ -161,7 +175,8 @@ def _version(value: object, name: str) -> int:
 
 
 def _version_text(value: object) -> int:
-    if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10):
+    # a version has one text: with "02" beside "2" one of two weights would be lost
+    if not (isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,8}", value)):
         raise PlanRefused("challengers", 'versions as texts, like {"13": 0.1}', value)
     return _version(int(value), "challengers")
 
@@ -296,9 +311,9 @@ def next_plan(
     PlanRefused
         If it names an unknown version or does not fit into the registry's tag.
     """
-    for version in wanted.versions:
+    for name, version in _named(wanted):
         if known is not None and version not in known:
-            raise PlanRefused("plan", f"versions of {sorted(known)}", f"version {version}")
+            raise PlanRefused(name, f"one of the versions {sorted(known)}", version)
     salt = salt or (current.salt if current else default_salt(model))
     if current and current.split == wanted and current.salt == salt:
         return current
@@ -312,8 +327,10 @@ def next_plan(
     }
     if note.restores is not None:
         entry["restores"] = note.restores
+    if current and salt != current.salt:
+        entry["salt_before"] = current.salt
     slots = laid_out(current.slots if current else {}, wanted.challengers)
-    history = [*(current.history if current else ()), entry]
+    history = [*(_with_itself(current) if current else ()), entry]
     while True:
         plan = Plan(model, revision, wanted, salt, slots, tuple(history))
         size = len(encoded(plan))
@@ -323,6 +340,14 @@ def next_plan(
             allowed = f"a plan of at most {PLAN_CHARACTERS_MAX} characters"
             raise PlanRefused("plan", allowed, f"{size} characters")
         history.pop(_dispensable(history))
+
+
+def _with_itself(plan: Plan) -> list[Mapping[str, Any]]:
+    """Return a plan's history with its own entry, which a document written by hand may lack."""
+    kept = list(plan.history)
+    if any(int(entry["revision"]) == plan.revision for entry in kept):
+        return kept
+    return [*kept, {"revision": plan.revision, **plan.split.document()}]
 
 
 def _dispensable(history: Sequence[Mapping[str, Any]]) -> int:
@@ -355,8 +380,17 @@ def promoted(current: Plan, version: int) -> Split:
     )
 
 
-def rolled_back(current: Plan) -> tuple[Split, int] | None:
-    """Return the split before the last change and its revision; None where there is none.
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a roll-back brings back: the split of a revision, and the salt of that time."""
+
+    split: Split
+    revision: int
+    salt: str
+
+
+def rolled_back(current: Plan) -> Earlier | None:
+    """Return the plan before the last change; None where there is none.
 
     A second roll-back goes one further back: what a roll-back restored is where the next starts.
     """
@@ -366,7 +400,9 @@ def rolled_back(current: Plan) -> tuple[Split, int] | None:
     earlier = [revision for revision in by_revision if revision < start]
     if not earlier:
         return None
-    return parse_split(by_revision[max(earlier)]), max(earlier)
+    before = max(earlier)
+    salt = by_revision.get(start, {}).get("salt_before", current.salt)
+    return Earlier(parse_split(by_revision[before]), before, str(salt))
 
 
 def default_salt(model: str) -> str:

@@ -81,6 +81,53 @@ def test_a_repeated_call_whose_answer_was_lost_changes_nothing_more(
     assert kind_of(lambda: calls[1](1)) == "revision-moved", "only the last change is repeated"
 
 
+#  who asks, the field that is named
+UNKNOWN = [
+    (lambda p: p.put("tiny", 1, Split(9), NOTE, None), "champion"),
+    (lambda p: p.put("tiny", 1, Split(1, {9: 0.1}), NOTE, None), "challengers.9"),
+    (lambda p: p.put("tiny", 1, Split(1, {}, (2, 9)), NOTE, None), "shadows[1]"),
+    (lambda p: p.promote("tiny", 1, 9, NOTE), "version"),
+]
+
+
+@pytest.mark.parametrize(("call", "field"), UNKNOWN)
+def test_an_unknown_version_is_named_by_its_field(plans: PlanStore, call: Any, field: str) -> None:
+    with pytest.raises(Problem) as refused:
+        call(plans)
+    assert (refused.value.field, refused.value.found) == (field, 9)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a\0b", "x" * 300, "\udc80"])
+def test_a_name_that_no_model_can_have_is_unknown(
+    plans: PlanStore, folder: Path, name: str
+) -> None:
+    before = sorted(folder.rglob("*"))
+    assert kind_of(lambda: plans.current(name)) == "unknown-model"
+    assert kind_of(lambda: plans.put(name, 1, Split(1), NOTE, None)) == "unknown-model"
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_without_a_history_can_be_brought_back(plans: PlanStore, folder: Path) -> None:
+    """The plan of the serving page alone: who lays it out writes no history."""
+    document = {"revision": 1, "champion": 1, "challengers": {"2": 0.2}, "shadows": []}
+    (folder / "tiny" / "plan.json").write_text(json.dumps(document))
+    assert plans.promote("tiny", 1, 3, NOTE) == plans.promote("tiny", 1, 3, NOTE)
+    plan = plans.roll_back("tiny", 2, NOTE)
+    assert plan.split == Split(1, {2: 0.2})
+
+
+def test_another_salt_is_a_change_that_can_be_undone(plans: PlanStore) -> None:
+    split = Split(1, {2: 0.2})
+    plan = plans.put("tiny", 1, split, NOTE, "anew")
+    assert (plan.revision, plan.salt) == (2, "anew")
+    assert plans.put("tiny", 1, split, NOTE, "anew") == plan, "a repetition"
+    assert kind_of(lambda: plans.put("tiny", 1, split, NOTE, "another")) == "revision-moved"
+    back = plans.roll_back("tiny", 2, NOTE)
+    assert (back.revision, back.salt, back.split) == (3, "salt", split)
+    assert plans.roll_back("tiny", 2, NOTE) == back
+    assert kind_of(lambda: plans.roll_back("tiny", 3, NOTE)) == "no-earlier-plan"
+
+
 def test_promote_and_roll_back(plans: PlanStore) -> None:
     plan = plans.promote("tiny", 1, 2, NOTE)
     assert (plan.split.champion, dict(plan.split.challengers)) == (2, {})
@@ -187,7 +234,9 @@ class _Handler(BaseHTTPRequestHandler):
         tags = [{"key": "other", "value": "x"}]
         if self.server.tag is not None:
             tags.append({"key": "ratchet.plan", "value": self.server.tag})
-        return self._answer(200, {"registered_model": {"name": "tiny", "tags": tags}})
+        told = [{"alias": alias, "version": v} for alias, v in self.server.aliases.items()]
+        found = {"name": "tiny", "tags": tags, "aliases": told}
+        return self._answer(200, {"registered_model": found})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -196,6 +245,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.tag = body["value"]
         else:
             self.server.aliases[body["alias"]] = body["version"]
+        self._answer(200, {})
+
+    def do_DELETE(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        del self.server.aliases[body["alias"]]
         self._answer(200, {})
 
 
@@ -216,6 +270,19 @@ def test_with_a_registry_server_the_change_goes_there_first(
     plan = plans.put("tiny", 1, Split(1, {3: 0.4}), NOTE, None)
     assert registry.tag == encoded(plan) == (folder / "tiny" / "plan.json").read_text()
     assert registry.aliases == {"champion": "1", "challenger": "3"}
+
+
+def test_the_registrys_aliases_follow_the_plan(
+    folder: Path, registry: Registry, tmp_path: Path
+) -> None:
+    plans = PlanStore(lambda: folder, RegistryTags(registry.uri), tmp_path / "locks" / "r.lock")
+    plans.put("tiny", 1, Split(1, {3: 0.4}, (2,)), NOTE, None)
+    assert registry.aliases == {"champion": "1", "challenger": "3", "shadow": "2"}
+    plans.put("tiny", 2, Split(3), NOTE, None)
+    assert registry.aliases == {"champion": "3"}
+    registry.aliases["challenger"] = "2"  # as training names its candidate
+    plans.promote("tiny", 3, 1, NOTE)
+    assert registry.aliases == {"champion": "1", "challenger": "2"}
 
 
 def test_the_registrys_revision_is_the_one_that_counts(folder: Path, registry: Registry) -> None:

@@ -140,19 +140,18 @@ def test_a_weight_of_zero_takes_nothing_and_of_one_everything() -> None:
         ({"champion": 1, "challengers": {"2": "0.1"}}, "challengers.2"),
         ({"champion": 1, "challengers": {"2": True}}, "challengers.2"),
         ({"champion": 1, "challengers": {"2": 0.6, "3": 0.6}}, "challengers"),
-        ({"champion": 1, "challengers": {"1": 0.1}}, "plan"),
-        ({"champion": 1, "challengers": {"2": 0.1, "02": 0.1}}, None),
-        ({"champion": 1, "shadows": [1]}, "plan"),
-        ({"champion": 1, "challengers": {"2": 0.1}, "shadows": [2]}, "plan"),
+        ({"champion": 1, "challengers": {"1": 0.1}}, "challengers.1"),
+        ({"champion": 1, "challengers": {"2": 0.1, "02": 0.2}}, "challengers"),
+        ({"champion": 1, "challengers": {"0": 0.1}}, "challengers"),
+        ({"champion": 1, "challengers": {"2": 0.5, "3": 0.500001}}, "challengers"),
+        ({"champion": 1, "shadows": [1]}, "shadows[0]"),
+        ({"champion": 1, "challengers": {"2": 0.1}, "shadows": [2]}, "shadows[0]"),
         ({"champion": 1, "shadows": "23"}, "shadows"),
-        ({"champion": 1, "shadows": [2, 2]}, "plan"),
+        ({"champion": 1, "shadows": [2, 2]}, "shadows[1]"),
         ({"champion": 1, "shadows": list(range(2, 30))}, "shadows"),
     ],
 )
-def test_a_bad_split_is_refused_by_field(document: object, field: str | None) -> None:
-    if field is None:  # one version written twice: the last counts, as in any JSON object
-        assert parse_split(document).challengers == {2: 0.1}
-        return
+def test_a_bad_split_is_refused_by_field(document: object, field: str) -> None:
     with pytest.raises(PlanRefused) as refused:
         parse_split(document)
     assert refused.value.field == field
@@ -199,8 +198,17 @@ def test_a_change_that_changes_nothing_is_no_new_revision() -> None:
     assert (other.revision, other.salt) == (2, "new")
 
 
+@pytest.mark.parametrize("n", [3, 6, 7, 11, 12, 13])
+def test_equal_shares_of_the_whole_are_a_plan(n: int) -> None:
+    """A sixth rounds up: six of them are two slots over a million."""
+    split = parse_split({"champion": 1, "challengers": {str(v): 1 / n for v in range(2, n + 2)}})
+    current = step(None, split)
+    assert sum(b - a for pieces in current.slots.values() for a, b in pieces) >= SLOTS - n
+    assert parse_plan(json.loads(encoded(current)), model="m") == current
+
+
 def test_unknown_versions_are_refused() -> None:
-    with pytest.raises(PlanRefused, match="version 9"):
+    with pytest.raises(PlanRefused, match=r"challengers\.9: found 9"):
         next_plan(None, Split(1, {9: 0.1}), model="m", note=NOTE, known=[1, 2])
 
 
@@ -229,10 +237,9 @@ def test_each_roll_back_goes_one_further_back() -> None:
     for expected in reversed(history[:-1]):
         found = rolled_back(current)
         assert found is not None
-        split, restores = found
-        assert split == expected
-        note = Note("ann", "", NOTE.at, restores)
-        current = next_plan(current, split, model="m", note=note)
+        assert found.split == expected
+        note = Note("ann", "", NOTE.at, found.revision)
+        current = next_plan(current, found.split, model="m", note=note)
     assert rolled_back(current) is None
     assert rolled_back(step(current, Split(5))) is not None, "a new change can be undone again"
 
@@ -245,9 +252,9 @@ def test_a_long_row_of_roll_backs_loses_no_step_that_is_left() -> None:
     for back in range(1, 25):
         found = rolled_back(current)
         assert found is not None, back
-        assert found[0].champion == 60 - back
-        note = Note("test", "", "2026-11-26T10:00:00+05:30", found[1])
-        current = next_plan(current, found[0], model="tiny", note=note)
+        assert found.split.champion == 60 - back
+        note = Note("test", "", "2026-11-26T10:00:00+05:30", found.revision)
+        current = next_plan(current, found.split, model="tiny", note=note)
         assert len(encoded(current)) <= PLAN_CHARACTERS_MAX
         assert [e["revision"] for e in current.history][-2:] == [
             current.revision - 1, current.revision,
