@@ -143,9 +143,9 @@ def test_kill_9_in_the_middle_changes_nothing_and_the_next_one_cleans_up(home: H
         (Wanted(champion=9), "version"),
         (Wanted(champion=1, challengers={9: 0.1}), "version"),
         (Wanted(champion=1, challengers={2: 1.5}), "challengers.2"),
-        (Wanted(champion=1, challengers={1: 0.5}), "plan"),
+        (Wanted(champion=1, challengers={1: 0.5}), "challengers.1"),
         (Wanted(champion=1, challengers={2: 0.6, 3: 0.6}), "challengers"),
-        (Wanted(champion=1, challengers={}, shadows=(2, 2)), "plan"),
+        (Wanted(champion=1, challengers={}, shadows=(2, 2)), "shadows[1]"),
     ],
 )
 def test_what_cannot_be_released_is_refused_before_anything_is_built(
