@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +33,7 @@ def demo(  # noqa: PLR0913, PLR0917  (one parameter an option)
     paper_port: Annotated[int, typer.Option(min=1024, max=65535, help="Exchange.")] = 13030,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train, release, serve, trade on a paper exchange, watch, and report. No account needed.
+    """Train, release, serve two models, trade one on paper, watch, report. No account needed.
 
     Example: ratchet demo --data 'candles/*.parquet' --home var/mine
     """
@@ -85,11 +89,26 @@ def _human(document: dict[str, Any]) -> None:
     )
     for row in rows:
         table.add_row(*row)
+    for model in document["models"]:
+        table.add_row(
+            f"{model['name']}: {model['window']} candles of {model['interval']}",
+            f"{model['requests']} requests, p50 / p99 {model['p50_ms']:.1f} / "
+            f"{model['p99_ms']:.1f} ms",
+        )
     console = Console()
     console.print(table)
     for who, gates in document["training"]["gates"].items():
         for name, gate in gates.items():
             passed = "passed" if gate["passed"] else "not passed"
             console.print(f"{who}, {name} gate {passed}: {gate['why']}", soft_wrap=True)
+    _say_second(console, document["models"][1])
     console.print(f"\n{document['banner']}", soft_wrap=True)
     console.print(f"report: {document['files']['report']}", soft_wrap=True)
+
+
+def _say_second(console: Console, model: Mapping[str, Any]) -> None:
+    console.print(f"{model['name']} learned from: {model['notes']}", soft_wrap=True)
+    for one in model["versions"]:
+        for name, gate in one["gates"].items():
+            said = f"{model['name']} {one['version']}, {name} gate {gate['verdict']}"
+            console.print(f"{said}: {gate['why']}", soft_wrap=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import Broken, EnvironmentRefused
+from bentos.documents import ModelTold
 from flows.demo.story import Trade
 from flows.home import Home
 
@@ -152,6 +153,50 @@ def served_figures(home: Home, model: str, bento: str) -> dict[str, Any]:
         "variants": {"champion": 0, "challenger": 0} | counts,
         "shadow_requests": shadows,
         "errors": int(errors),
+    }
+
+
+def model_figures(
+    told: ModelTold, data: Mapping[str, Any], served: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return one model's entry in the section `models` of the summary.
+
+    Parameters
+    ----------
+    told : ModelTold
+        What the served model said of itself.
+    data : mapping
+        What `ingest` said of the candles it learned from.
+    served : mapping
+        Of `served_figures`.
+    """
+    split = told.traffic
+    counted = ("requests", "p50_ms", "p99_ms", "variants", "shadow_requests")
+    return {
+        "name": told.name,
+        "interval": told.interval,
+        "window": told.window,
+        "source": data["source"],
+        "notes": data["notes"],
+        "versions": [
+            {
+                "version": one.version,
+                "alias": one.alias,
+                "allowed": one.allowed,
+                "gates": {
+                    name: {key: gate[key] for key in ("passed", "verdict", "why")}
+                    for name, gate in (one.gates or {}).items()
+                },
+            }
+            for one in told.versions
+        ],
+        "traffic": {
+            "revision": split.revision,
+            "champion": split.champion,
+            "challengers": split.challengers,
+            "shadows": split.shadows,
+        },
+        **{key: served[key] for key in counted},
     }
 
 

@@ -50,6 +50,7 @@ def render(story: Story) -> str:
         _equity(story.trades),
         _trades(story.trades),
         _models(story.trainings),
+        _served(story.models),
         _traffic(story.serving),
         _drift(story.drift, story.report_links),
         _safety(story.agent),
@@ -189,6 +190,7 @@ def _models(trainings: Sequence[Mapping[str, Any]]) -> str:
         rows = [[fold[key] for key in columns] for fold in folds]
         parts.append(
             f"<h3>Version {escape(str(training['version']))} of {escape(training['model'])}</h3>"
+            f"<p>{escape(training['data']['notes'])}</p>"
             f"<ul>{words}</ul>{table([c.replace('_', ' ') for c in columns], rows)}"
         )
     return _section(
@@ -197,6 +199,37 @@ def _models(trainings: Sequence[Mapping[str, Any]]) -> str:
         "Purged walk-forward folds; each figure is out of sample. A version without an edge may "
         "trade here for the plumbing, never with money.",
     )
+
+
+def _served(models: Sequence[Mapping[str, Any]]) -> str:
+    head = ("model", "candles", "window", "learned from", "versions", "plan revision",
+            "requests", "p50, ms", "p99, ms", "gates passed")  # fmt: skip
+    rows = [
+        (
+            model["name"],
+            model["interval"],
+            model["window"],
+            model["notes"],
+            ", ".join(f"{one['version']} ({one['alias']})" for one in model["versions"]),
+            model["traffic"]["revision"],
+            model["requests"],
+            model["p50_ms"],
+            model["p99_ms"],
+            _passed(model["versions"]),
+        )
+        for model in models
+    ]
+    return _section(
+        f"{len(models)} models at once, one server",
+        table(head, rows),
+        "Each with candles, window, versions and a traffic plan of its own. The agent trades the "
+        "first; the other is asked beside it, about days that it never saw.",
+    )
+
+
+def _passed(versions: Sequence[Mapping[str, Any]]) -> str:
+    gates = [gate for one in versions for gate in one["gates"].values()]
+    return f"{sum(gate['passed'] for gate in gates)} of {len(gates)}"
 
 
 def _traffic(serving: Mapping[str, Any]) -> str:
@@ -214,7 +247,8 @@ def _traffic(serving: Mapping[str, Any]) -> str:
     return _section(
         "Requests by variant",
         bars,
-        f"Bento {serving['bento']}; the unit of the split is (symbol, day).",
+        f"Of the model that the agent trades. Bento {serving['bento']}; the unit of the split is "
+        "(symbol, day).",
     )
 
 

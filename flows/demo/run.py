@@ -1,4 +1,4 @@
-"""The whole loop once: candles, two models, a release, an exchange, the agent, a report.
+"""The whole loop once: candles, models, a release, an exchange, the agent, a report.
 
 Each step is a command or a process of ours; this file orders them, watches over them and gathers
 what they say. Whatever goes wrong, every process that was started is ended.
@@ -11,19 +11,23 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from agent.console import tell
 from agent.errors import EnvironmentRefused
 from agent.market.sessions import IST, from_epoch_ms
+from bentos.documents import ModelTold
 from flows import deploy
 from flows.children import Child, Children, require_free_port, wait_ready
 from flows.demo import figures
+from flows.demo.asking import Asker, Service, Unanswered
 from flows.demo.ground import clean_home
 from flows.demo.memory import PeakMemory
 from flows.demo.replay import Replay, choose
 from flows.demo.report import render
+from flows.demo.second import beside, prepare, questions
 from flows.demo.settings import DemoSettings
 from flows.demo.steps import Progress, StepFailed, ask
 from flows.demo.story import SAMPLE_BANNER, Story
@@ -31,13 +35,14 @@ from flows.home import Home, process_environment
 
 DATASET = "demo"
 MODEL = "demo"
-STEPS = 7
+STEPS = 8
 VERSIONS = ("champion", "challenger")
 DAILY_POLICY = Path(__file__).with_name("daily.toml")
 READY_S = 60.0
 AGENT_LIMIT_S = 540.0  # far above what a run takes: a bound, not an expectation
 WATCH_S = 0.2
 PROGRESS_S = 5.0
+ASK_PAUSE_S = 0.1  # between two questions to the second model while the agent trades
 
 
 def run_demo(settings: DemoSettings) -> dict[str, Any]:
@@ -85,34 +90,68 @@ def _loop(home: Home, settings: DemoSettings) -> Story:
     with progress.step("train", f"champion and challenger, through {replay.trained_through}"):
         trainings = [pipeline(*_training(data, replay, settings, who)) for who in VERSIONS]
     champion, challenger = (training["version"] for training in trainings)
+    second = beside(data["interval"])
+    with progress.step("second", f"{second.model}, of made-up {second.interval} candles"):
+        other = prepare(home, second, pipeline, top_share=settings.top_share)
     with progress.step("release", "build a Bento, prove it in a fresh process, plan the traffic"):
         share = f"{challenger}={settings.challenger_share}"
         split = ["--model", MODEL, "--champion", str(champion), "--challenger", share]
         released = pipeline("release", *split)
     with Children(environment, home.logs) as children:
-        with progress.step("start", "served model and paper exchange"):
-            deploy.start(children, home, deploy.ServeOptions(port=settings.serve_port))
+        with progress.step("start", "both served models and the paper exchange"):
+            url = deploy.start(children, home, deploy.ServeOptions(port=settings.serve_port)).url
+            told = _described(url, (MODEL, second.model))
             paper = _start_paper(children, home, settings, replay)
-        with progress.step("trade", f"{len(replay.symbols)} symbols, {replay.first} on"):
-            _trade(children, home, settings, replay)
+            asked = questions(home, second, told[1].window)
+        trading = f"{len(replay.symbols)} symbols, {replay.first} on"
+        with progress.step("trade", f"{trading}; {len(asked)} questions to {second.model} besides"):
+            with Asker(url, second.model, asked, pause_s=ASK_PAUSE_S) as asker:
+                _trade(children, home, settings, replay)
             audit = figures.read_audit(paper)
     with progress.step("monitor", "predictions joined with outcomes, drift"):
         drift = pipeline("monitor", "--model", MODEL)
     with progress.step("report", "what happened"):
         trades = figures.read_trades(home.root)
+        serving = figures.served_figures(home, MODEL, str(released["bento"]))
+        beside_it = figures.served_figures(home, second.model, str(released["bento"]))
         return Story(
             banner=_banner(data, settings),
             data=_data(data, replay),
             training=_trained(trainings, progress.seconds["train"]),
-            serving=figures.served_figures(home, MODEL, str(released["bento"])),
+            serving=serving,
             agent=figures.agent_figures(audit, trades),
             drift={key: drift[key] for key in ("report", "drifted_features", "features")},
             seconds=progress.seconds,
-            trainings=trainings,
+            trainings=[*trainings, other.training],
             trades=trades,
             refusals=figures.read_refusals(home.root),
             report_links=_links(home.root, drift),
+            models=[
+                figures.model_figures(told[0], data, serving),
+                figures.model_figures(told[1], other.data, beside_it)
+                | {"asked": len(asked), "unanswered": len(asker.unanswered)},
+            ],
         )
+
+
+def _described(url: str, models: Sequence[str]) -> list[ModelTold]:
+    """Return what the served models say of themselves, in the order asked for.
+
+    Raises
+    ------
+    StepFailed
+        If one does not say it.
+    """
+    try:
+        with closing(Service(url)) as service:
+            return [service.described(model) for model in models]
+    except Unanswered as why:
+        raise StepFailed(
+            "the served models",
+            given=str(why),
+            allowed=f"the documents of {', '.join(models)}",
+            fix="run it again; if it happens again, read serve.log",
+        ) from why
 
 
 def _source(data: str | None) -> str:
@@ -258,6 +297,7 @@ def _document(
         "agent": dict(story.agent),
         "drift": dict(story.drift),
         "refusals": dict(story.refusals),
+        "models": list(story.models),
         "seed": settings.seed,
         "peak_memory_mib": round(peak_mib),
         "seconds": {**story.seconds, "total": round(seconds, 3)},

@@ -69,13 +69,15 @@ class Story:
     seconds : mapping of str to float
         Wall seconds of each step.
     trainings : sequence of mapping
-        What `train` answered for each version, folds and gates in words.
+        What `train` answered for each version of both models, folds and gates in words.
     trades : sequence of Trade
         In the order of their exits.
     refusals : mapping of str to int
         Why the agent did not enter, in words, with counts.
     report_links : mapping of str to str
         Title to path relative to the report, e.g. the drift report.
+    models : sequence of mapping
+        Both served models, side by side; the first is the one that the agent trades.
     """
 
     banner: str
@@ -89,3 +91,4 @@ class Story:
     trades: Sequence[Trade]
     refusals: Mapping[str, int]
     report_links: Mapping[str, str]
+    models: Sequence[Mapping[str, Any]]

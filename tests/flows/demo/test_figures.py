@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from agent.errors import Broken, EnvironmentRefused, SettingRefused
 from flows.data.intake import ingest
 from flows.data.sources import Request
-from flows.demo.figures import agent_figures, closed_so_far, read_trades
+from flows.demo.figures import agent_figures, closed_so_far, read_trades, served_figures
 from flows.demo.replay import choose, most_traded
 from flows.home import Home
 from tests.flows.demo.test_report import trade
@@ -49,6 +50,25 @@ def test_a_journal_that_is_not_laid_out_yet_holds_no_trade(home: Path) -> None:
     (home / "agent").mkdir(parents=True)
     (home / "agent" / "journal.db").touch()
     assert closed_so_far(home) == (0, 0)
+
+
+def said(model: str, variant: str, latency_ms: float) -> str:
+    record = {"kind": "prediction", "model": model, "variant": variant, "latency_ms": latency_ms}
+    return json.dumps(record) + "\n"
+
+
+def test_each_model_has_its_own_requests_and_latency(home: Path) -> None:
+    opened = Home.open(home)
+    opened.predictions.mkdir(parents=True)
+    lines = [said("demo", "champion", 8.0), said("demo", "shadow", 99.0)]
+    lines += [said("demo-intraday", "champion", 1.0), said("demo-intraday", "champion", 3.0)]
+    (opened.predictions / "predictions-1.jsonl").write_text("".join(lines))
+    daily = served_figures(opened, "demo", "ratchet:1")
+    other = served_figures(opened, "demo-intraday", "ratchet:1")
+    assert (daily["requests"], daily["p50_ms"], daily["shadow_requests"]) == (1, 8.0, 1)
+    assert (other["requests"], other["p50_ms"], other["shadow_requests"]) == (2, 2.0, 0)
+    with pytest.raises(Broken, match="no answer of model third"):
+        served_figures(opened, "third", "ratchet:1")
 
 
 def frame(**turnover: float) -> pd.DataFrame:

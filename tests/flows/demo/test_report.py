@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,15 @@ def trade(number: int, *, side: str = "LONG", net_paise: int = 12_345) -> Trade:
     )
 
 
+def served(name: str, interval: str, *, requests: int, passed: bool) -> dict[str, Any]:
+    gates = {"statistical": {"passed": passed, "verdict": "", "why": ""}}
+    return {
+        "name": name, "interval": interval, "window": 60, "notes": f"candles of {interval}",
+        "versions": [{"version": 1, "alias": "champion", "gates": gates}],
+        "traffic": {"revision": 1}, "requests": requests, "p50_ms": 0.51, "p99_ms": 2.25,
+    }  # fmt: skip
+
+
 def story(**changed: object) -> Story:
     gate = {"passed": False, "why": "direction skill -1.2 % +- 0.9 %: no edge was found"}
     told = Story(
@@ -60,12 +70,17 @@ def story(**changed: object) -> Story:
         trainings=[
             {
                 "model": "daily", "version": 1, "gates": {"statistical": gate},
+                "data": {"notes": "made <up> candles"},
                 "folds": [{"fold": 1, "log_loss": 1.01, "curve": [1, 2]}],
             }
         ],
         trades=[trade(0), trade(1, side="SHORT", net_paise=-2_000)],
         refusals={"spread above 10 bp": 3},
         report_links={"Feature drift": "drift.html"},
+        models=[
+            served("daily", "day", requests=80, passed=True),
+            served("inside", "15minute", requests=500, passed=False),
+        ],
     )  # fmt: skip
     return replace(told, **changed)  # type: ignore[arg-type]
 
@@ -120,6 +135,22 @@ def test_a_gate_that_did_not_pass_says_so_in_words() -> None:
     page = render(story())
     assert "statistical: not passed." in page
     assert "no edge was found" in page
+
+
+def test_both_models_stand_side_by_side() -> None:
+    page = render(story())
+    section = re.findall(r"<section><h2>2 models at once.*?</section>", page, re.DOTALL)[0]
+    rows = re.findall(r"<tr>(<td.*?)</tr>", section)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    assert [(c[0], c[1], c[6], c[9]) for c in cells] == [
+        ("daily", "day", "80", "1 of 1"),
+        ("inside", "15minute", "500", "0 of 1"),
+    ]
+    assert cells[1][3] == "candles of 15minute", "what it learned from is said beside it"
+
+
+def test_each_version_says_what_it_learned_from() -> None:
+    assert "made &lt;up&gt; candles" in render(story())
 
 
 def test_a_day_without_a_trade_is_told_not_hidden() -> None:
