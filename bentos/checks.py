@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bentos.problems import invalid
-from bentos.windows import DAY_MS, IST_MS, CandleArrays, Floats
+from bentos.windows import DAY_MS, IST_MS, CandleArrays, Floats, Ints
 
 INTERVAL_MS = {
     "minute": 60_000,
@@ -61,21 +61,34 @@ def check_candles(candles: CandleArrays, interval: str, window: int, field: str)
 def _sound(candles: CandleArrays, step_ms: int) -> bool:
     """Whether nothing is wrong; what is gets named by the slower look of `_name_the_fault`."""
     gaps = candles.ts_ms[1:] - candles.ts_ms[:-1]
-    if gaps.size and (
-        int(np.minimum.reduce(gaps)) < step_ms
+    if gaps.size:
+        shortest, longest = _extremes(gaps)
+        limit = SPACING_INTERVALS_MAX * step_ms
         # the median lies over the limit only if half of the gaps do
-        or 2 * int(np.count_nonzero(gaps > SPACING_INTERVALS_MAX * step_ms)) >= gaps.size
+        if shortest < step_ms or (
+            longest > limit and 2 * np.count_nonzero(gaps > limit) >= gaps.size
+        ):
+            return False
+    o, h, low, c, v = candles.open, candles.high, candles.low, candles.close, candles.volume
+    n = len(v)
+    if (
+        np.count_nonzero(h >= o) < n  # so is a NaN: it is not at least another price
+        or np.count_nonzero(h >= c) < n
+        or np.count_nonzero(low <= o) < n
+        or np.count_nonzero(low <= c) < n
+        or low.item(low.argmin()) < PRICE_RUPEES_MIN
+        or h.item(h.argmax()) > PRICE_RUPEES_MAX
     ):
         return False
-    o, h, low, c, v = candles.open, candles.high, candles.low, candles.close, candles.volume
-    return bool(
-        np.logical_and.reduce(h >= np.maximum(o, c))
-        and np.logical_and.reduce(low <= np.minimum(o, c))
-        and np.minimum.reduce(low) >= PRICE_RUPEES_MIN
-        and np.maximum.reduce(h) <= PRICE_RUPEES_MAX
-        and not np.fmin.reduce(v) < 0  # fmin, fmax: NaN is not known, and neither
-        and not np.fmax.reduce(v) > VOLUME_SHARES_MAX
-    )
+    least, most = _extremes(v)
+    if math.isnan(least):  # some volume is not known
+        least, most = float(np.fmin.reduce(v)), float(np.fmax.reduce(v))
+    return not (least < 0 or most > VOLUME_SHARES_MAX)
+
+
+def _extremes(values: Floats | Ints) -> tuple[float, float]:
+    """Return the least and the largest value, or NaN: by their places, in a third of the time."""
+    return values.item(values.argmin()), values.item(values.argmax())
 
 
 def _name_the_fault(candles: CandleArrays, interval: str, field: str) -> None:
@@ -183,7 +196,7 @@ def range_warnings(
         With `refuse`, if any does.
     """
     outside = (values < lowest) | (values > highest)
-    if not outside.any():
+    if not np.count_nonzero(outside):
         return []
     where = np.nonzero(outside)[0]
     told = ", ".join(names[i] for i in where[:NAMED_MAX])

@@ -167,3 +167,49 @@ def test_the_quick_look_lets_nothing_through_that_the_slow_one_names(
         getattr(candles, column)[at] = value
     if _sound(candles, 86_400_000):
         _name_the_fault(candles, "day", "candles")
+
+
+@given(
+    at=st.integers(0, 59),
+    columns=st.sets(st.sampled_from(["open", "high", "low", "close"]), min_size=1),
+)
+def test_a_price_that_is_no_number_is_not_sound(at: int, columns: set[str]) -> None:
+    candles = walk(60, 3)
+    assert _sound(candles, 86_400_000)
+    for column in columns:
+        getattr(candles, column)[at] = math.nan
+    assert not _sound(candles, 86_400_000)
+
+
+@pytest.mark.parametrize(
+    ("volumes", "sound"),
+    [
+        ({}, True),
+        ({0: 0.0}, True),
+        ({0: 1e15}, True),
+        ({0: math.nan, 5: 3.0}, True),
+        (dict.fromkeys(range(60), math.nan), True),
+        ({0: -1.0}, False),
+        ({0: 1.1e15}, False),
+        ({0: math.nan, 5: -1.0}, False),
+        ({5: -1.0, 50: math.nan}, False),
+        ({0: math.nan, 5: 1.1e15}, False),
+        ({5: math.inf, 50: math.nan}, False),
+    ],
+)
+def test_a_volume_that_is_not_known_hides_no_other(volumes: dict[int, float], sound: bool) -> None:
+    candles = walk(60, 3)
+    for at, shares in volumes.items():
+        candles.volume[at] = shares
+    assert _sound(candles, 86_400_000) is sound
+
+
+@pytest.mark.parametrize(("long_gaps", "sound"), [(0, True), (29, True), (30, False), (59, False)])
+def test_candles_of_another_interval_are_told_by_half_of_their_gaps(
+    long_gaps: int, sound: bool
+) -> None:
+    day = 86_400_000
+    candles = walk(60, 3)
+    gaps = np.where(np.arange(59) < long_gaps, 5 * day, day)
+    candles.ts_ms[1:] = candles.ts_ms[0] + np.cumsum(gaps)
+    assert _sound(candles, day) is sound

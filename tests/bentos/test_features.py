@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -66,6 +68,30 @@ def test_both_faces_agree_bit_for_bit(candles: CandleArrays) -> None:
         assert same(features_last(candles.part(i + 1 - WINDOW, i + 1)), over[i]), f"window {i}"
 
 
+@settings(max_examples=40)
+@given(histories())
+def test_one_window_meets_no_floating_point_error(candles: CandleArrays) -> None:
+    """It does not tell numpy to ignore any, as that costs more than a step."""
+    over = features_over(candles)
+    with np.errstate(all="raise", under="ignore"):
+        assert same(features_last(candles), over[-1])
+
+
+def test_threads_do_not_share_the_memory_they_work_in() -> None:
+    started = Barrier(4)
+
+    def wrong(seed: int) -> int:
+        candles = walk(WINDOW + 300, seed, step_ms=300_000, a_day=7)
+        over = features_over(candles)
+        ends = range(WINDOW, len(candles) + 1)
+        started.wait()
+        rows = [features_last(candles.part(end - WINDOW, end)) for end in ends]
+        return sum(not same(row, over[end - 1]) for end, row in zip(ends, rows, strict=True))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(wrong, range(4))) == [0] * 4
+
+
 @pytest.mark.parametrize("a_day", [1, 7, 75, 375])
 def test_both_faces_agree_across_chunks(a_day: int) -> None:
     n = room.CHUNK_ROWS + 3 * WINDOW
@@ -126,6 +152,17 @@ def test_every_feature_says_what_it_is() -> None:
     assert len(set(names())) == len(FEATURES) == len(manifest())
     for row in manifest():
         assert all(row[key] for key in ("name", "unit", "why")), row
+
+
+def test_a_formula_without_a_feature_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    room._check_names()
+    blank = room._BLANK
+    monkeypatch.setattr(room, "_BLANK", {n: None for n in blank if n != "body"})
+    with pytest.raises(RuntimeError, match=r"\['body'\]"):
+        room._check_names()
+    monkeypatch.setattr(room, "_BLANK", {**blank, "beauty": None})
+    with pytest.raises(RuntimeError, match=r"\['beauty'\]"):
+        room._check_names()
 
 
 def test_rows_before_the_first_window_are_undefined() -> None:
