@@ -26,8 +26,9 @@ from bentos.worker import Worker, new_request_id
 HEAD = b"/v1/models/"
 ONE = b"/predict"
 TAILS = (ONE, b"/predict_batch")
-HEEDLESS_AFTER = 3  # refusals in a row, each with Retry-After: 1
-UNREAD_S = 0.25
+HEEDLESS_AFTER = 1  # refusals in a row, each with Retry-After: 1
+UNREAD_S = 0.5  # up to twice that: connections that were refused together return one by one
+SPREAD = 64
 LENGTH_DIGITS = 12
 JSON = b"application/json"
 
@@ -37,6 +38,7 @@ class _Watch:
 
     worker: Worker | None = None
     access: Access | None = None
+    unread = 0  # connections that were not read for a while, so far
 
 
 watch = _Watch()
@@ -193,7 +195,9 @@ class Door(HttpToolsProtocol):
         self._refused += 1
         if self._refused > HEEDLESS_AFTER and not self.transport.is_closing():
             self.flow.pause_reading()
-            self.loop.call_later(UNREAD_S, self._read_again)
+            watch.unread += 1
+            later = UNREAD_S * (1 + watch.unread % SPREAD / SPREAD)
+            self.loop.call_later(later, self._read_again)
 
     def _send(self, status: int, body: bytes, problem: Problem | None, *, stays: bool) -> None:
         parts = [STATUS_LINE[status]]

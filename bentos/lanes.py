@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,9 @@ from typing import Any, Protocol
 from bentos.problems import Problem
 
 SHORT = 8  # requests
-TOGETHER_MAX = 8  # requests of one turn: some 1.5 ms, which a round may cost another model
+TOGETHER_MAX = 8  # requests of one turn: some 1.5 ms
+TOGETHER_BESIDE_MAX = 3  # the same while other models are asked: they wait for a turn's end
+BESIDE_S = 1.0
 
 
 class Waiting(Protocol):
@@ -73,6 +76,7 @@ class _Line:
     coming: int = 0
     reading: int = 0
     shed: int = 0
+    asked_at: float = -math.inf  # seconds, monotonic
 
 
 class Coming:
@@ -218,7 +222,8 @@ class Lanes:
         if len(line.waiting) >= self._waiting_max:
             line.shed += 1
             raise Problem("overloaded", f"{self._waiting_max} requests wait for model {model}")
-        line.waiting.append((mine, time.monotonic()))
+        line.asked_at = time.monotonic()
+        line.waiting.append((mine, line.asked_at))
         if not self._pumping:
             self._pumping = True
             loop = asyncio.get_running_loop()
@@ -237,13 +242,16 @@ class Lanes:
     def _round(self) -> int:
         lines = [self._lines[model] for model in self._order]
         longest = max(lines, key=lambda line: len(line.waiting))
+        since = time.monotonic() - BESIDE_S
+        alone = not any(line.asked_at > since for line in lines if line is not longest)
         given = 0
-        for line in lines:
+        for line in sorted(lines, key=lambda line: line is longest):  # a long line hardly feels it
             whole = line is not longest and len(line.waiting) <= SHORT
-            given += sum(self._give(line) for _ in range(SHORT if whole else 1))
+            together_max = TOGETHER_MAX if whole or alone else TOGETHER_BESIDE_MAX
+            given += sum(self._give(line, together_max) for _ in range(SHORT if whole else 1))
         return given
 
-    def _give(self, line: _Line) -> bool:
+    def _give(self, line: _Line, together_max: int) -> bool:
         """Give a line's next turn; return whether anybody waited for it."""
         first = self._next(line)
         if first is None:
@@ -253,7 +261,7 @@ class Lanes:
             return True
         several = [first]
         while (
-            len(several) < TOGETHER_MAX
+            len(several) < together_max
             and line.waiting
             and line.waiting[0][0].together is first.together
             and (one := self._next(line)) is not None

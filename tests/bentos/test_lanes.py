@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bentos.lanes import SHORT, TOGETHER_MAX, Lanes, coming
+from bentos.lanes import SHORT, TOGETHER_BESIDE_MAX, TOGETHER_MAX, Lanes, coming
 from bentos.problems import Problem
 
 
@@ -44,7 +44,7 @@ def test_models_take_turns_and_a_short_line_is_served_within_the_round() -> None
 
     served = asyncio.run(two())
     calm = [i for i, model in enumerate(served) if model == "calm"]
-    assert calm == [1, 3, *range(5, 5 + SHORT)]
+    assert calm == [0, 2, *range(4, 4 + SHORT)]
 
 
 def test_lines_of_one_length_take_turns() -> None:
@@ -171,6 +171,20 @@ def test_those_that_can_be_answered_together_share_a_turn_up_to_a_bound() -> Non
 
     names = [i for i in range(TOGETHER_MAX + 3) if i != 1]
     assert asyncio.run(run()) == [names[:TOGETHER_MAX], names[TOGETHER_MAX:], [99]]
+
+
+def test_a_shared_turn_is_shorter_while_another_model_is_asked() -> None:
+    async def run() -> list[list[int]]:
+        lanes, turns = Lanes(waiting_max=50, waiting_s_max=5), list[list[int]]()
+        await lanes.turn("other")
+        for i in range(TOGETHER_MAX):
+            lanes.stand("a", Group(i, turns))
+        await asyncio.wait_for(lanes.turn("a"), 2)
+        return turns
+
+    names = list(range(TOGETHER_MAX))
+    step = TOGETHER_BESIDE_MAX
+    assert asyncio.run(run()) == [names[i : i + step] for i in range(0, TOGETHER_MAX, step)]
 
 
 def test_a_turn_that_goes_wrong_costs_the_others_nothing() -> None:
