@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from agent.console import emit, tell
-from agent.errors import EnvironmentRefused
+from agent.errors import EnvironmentRefused, SettingRefused
 from agent.home import DEFAULT_HOME
 
 LOOK_S = 0.2
@@ -48,6 +49,7 @@ def serve(  # noqa: PLR0913, PLR0917  (one option a setting)
     from flows.home import Home
 
     opened = Home.open(home)
+    _forget_ready(ready_file)
     from flows import deploy
     from flows.children import Children
     from flows.home import process_environment
@@ -55,6 +57,7 @@ def serve(  # noqa: PLR0913, PLR0917  (one option a setting)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    _check_models(deploy.released(opened).path, opened.serving, model or ())
     options = deploy.ServeOptions(port, workers, host, tuple(model or ()))
     environment = process_environment(opened)
     with Children(environment, opened.logs, grace_s=deploy.STOP_S) as children:
@@ -80,6 +83,45 @@ def serve(  # noqa: PLR0913, PLR0917  (one option a setting)
                 ready_file.unlink(missing_ok=True)
             follower.stop()
     tell("stopped")
+
+
+def _check_models(bento: Path, serving: Path, wanted: Sequence[str]) -> None:
+    """Refuse a model that neither the home nor the Bento holds: its server never got ready.
+
+    Raises
+    ------
+    agent.errors.SettingRefused
+        If one is unknown.
+    """
+    plans = [*serving.glob("*/plan.json")] or [*(bento / "src" / "models").glob("*/plan.json")]
+    known = sorted(path.parent.name for path in plans)
+    for name in wanted:
+        if name not in known:
+            raise SettingRefused(
+                "--model",
+                given=name,
+                allowed=f"a released model: {', '.join(known) or 'there is none'}",
+                fix="release it, or leave the option out to serve all",
+            )
+
+
+def _forget_ready(path: Path | None) -> None:
+    """Take away the ready file of a run that was killed; that of one that goes on stays."""
+    if path is None or not path.exists():
+        return
+    try:
+        os.kill(int(json.loads(path.read_bytes())["pid"]), 0)
+    except (ValueError, KeyError, TypeError, OverflowError, ProcessLookupError):
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        pass  # somebody else's process: it goes on
+    except OSError as fault:
+        raise EnvironmentRefused(
+            "--ready-file",
+            given=f"{path}: {fault.strerror}",
+            allowed="a file that can be written",
+            fix="choose another",
+        ) from fault
 
 
 def _write_ready(path: Path | None, ready: dict[str, Any]) -> None:

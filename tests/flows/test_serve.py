@@ -187,6 +187,8 @@ def test_the_bento_is_self_contained(released_home: Path, tmp_path: Path) -> Non
         (("--host", "0.0.0.0"), "RATCHET_PREDICT_TOKEN"),
         (("--workers", "0"), "--workers"),
         (("--port", "70000"), "--port"),
+        (("--model", "nobody"), "a released model: tiny"),
+        (("--ready-file", "."), "--ready-file"),
     ],
 )
 def test_bad_options_are_one_message(
@@ -196,6 +198,20 @@ def test_bad_options_are_one_message(
     assert (status, out) == (2, "")
     assert told in err
     assert "Traceback" not in err
+
+
+def test_the_ready_file_of_a_killed_run_is_taken_away(released_home: Path, tmp_path: Path) -> None:
+    """Who waits for it must not meet the address of a server that is gone."""
+    ready = tmp_path / "ready.json"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = str(held.getsockname()[1])
+        for told, kept in ((gone.pid, False), ("half", False), (os.getpid(), True)):
+            ready.write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": told}))
+            status, _, err = ended(serve(released_home, "--port", port, "--ready-file", str(ready)))
+            assert (status, f"port {port}" in err) == (2, True)
+            assert ready.exists() is kept, told
 
 
 def test_with_nothing_released_it_says_what_to_do(home: Path) -> None:
