@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import date, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from bentos.checks import bad_output, closes_ms
 from bentos.contract import Question
 from bentos.decision import Payoff, Rule, decide_side
 from bentos.features import features_last
-from bentos.windows import Floats
+from bentos.windows import DAY_MS, IST_MS, Floats
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 GOLDEN_TOLERANCE = 1e-9
 PREDICTED = ("p_long", "p_short", "p_flat", "er_long", "er_short")
 
@@ -76,14 +78,25 @@ def moments(question: Question, interval: str, now_ms: int) -> tuple[int, int]:
     return opened, closes_ms(opened, interval)
 
 
+@lru_cache(maxsize=64)
+def _date(day: int) -> str:
+    return date.fromordinal(EPOCH_ORDINAL + day).isoformat()
+
+
 def trading_day(ms: int) -> str:
     """Return the date in Asia/Kolkata of an instant, ISO."""
-    return datetime.fromtimestamp(ms // 1000, INDIA).date().isoformat()
+    return _date((ms + IST_MS) // DAY_MS)
 
 
 def iso_india(ms: int) -> str:
-    """Return an instant as ISO 8601 with India's offset."""
-    return datetime.fromtimestamp(ms / 1000, INDIA).isoformat(timespec="seconds")
+    """Return an instant as ISO 8601 with India's offset, to the second.
+
+    >>> iso_india(1_600_021_800_123)
+    '2020-09-14T00:00:00+05:30'
+    """
+    day, second = divmod((ms + IST_MS) // 1000, 86_400)
+    minute, second = divmod(second, 60)
+    return f"{_date(day)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}+05:30"
 
 
 def golden_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:

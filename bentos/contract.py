@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -416,14 +418,19 @@ def arrays(sent: Candles, field: str) -> CandleArrays:
             found = f"{len(getattr(sent, name))} values"
             raise invalid(f"{field}.{name}", f"{n} values, as many as ts", found)
     ts = [t if type(t) is int else stamp_ms(t, f"{field}.ts[{i}]") for i, t in enumerate(sent.ts)]
-    return CandleArrays(
-        np.array(ts, dtype=np.int64),
-        np.array(sent.open, dtype=np.float64),
-        np.array(sent.high, dtype=np.float64),
-        np.array(sent.low, dtype=np.float64),
-        np.array(sent.close, dtype=np.float64),
-        np.array(sent.volume, dtype=np.float64),  # None becomes NaN: not known
-    )
+    prices = (*sent.open, *sent.high, *sent.low, *sent.close)
+    try:
+        packed = _doubles(5 * n).pack(*prices, *sent.volume)
+    except struct.error:  # a volume that is not known
+        volume = (math.nan if v is None else v for v in sent.volume)
+        packed = _doubles(5 * n).pack(*prices, *volume)
+    # one packing of all: five arrays of five lists would take three times as long
+    return CandleArrays(np.array(ts, dtype=np.int64), *np.ndarray((5, n), np.float64, packed))
+
+
+@lru_cache(maxsize=64)
+def _doubles(count: int) -> struct.Struct:
+    return struct.Struct(f"{count}d")
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -314,10 +314,12 @@ class Worker:
         figures = self.figures.of(active.plan.model)
         figures.answered(manifest.number, asked.variant, said["side"], latency_ms)
         figures.cached += cached
-        self._record(active, asked, row, answer)
+        self._record(active, asked, row, own, answer)
         return answer
 
-    def _record(self, active: Active, asked: Asked, row: Floats, answer: dict[str, Any]) -> None:
+    def _record(
+        self, active: Active, asked: Asked, row: Floats, own: Floats, answer: dict[str, Any]
+    ) -> None:
         question, manifest = asked.question, asked.version.manifest
         record = {
             "kind": "prediction",
@@ -330,7 +332,7 @@ class Worker:
             "as_of_ms": question.as_of_ms,
             "ticks": question.ticks,
             "row": asked.row,
-            "features": (manifest.features, row[manifest.columns]),
+            "features": (manifest.features, own),
             "worker": self.index,
         }
         self.log.put(record)
