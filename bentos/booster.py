@@ -5,7 +5,7 @@ collection walks (0.2 to 0.3 s of pause) and 0.2 GB. The library does the same a
 answers equal `Booster.predict` bit for bit (tests/bentos/test_booster.py).
 
 A damaged text ABORTS the process inside the library, so a text is loaded only after its SHA-256
-was compared with the manifest's (bundle.py).
+was compared with the manifest's (bundle.py) and its trees are whole (model_text.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bentos.decision import CLASSES
+from bentos.model_text import TextDamaged, check_model_text
 from bentos.windows import Floats
 
 N_CLASSES = len(CLASSES)
@@ -66,10 +67,14 @@ class Booster:
     Raises
     ------
     BoosterRefused
-        If the library refuses the text, or features or classes differ.
+        If the text is damaged, the library refuses it, or features or classes differ.
     """
 
     def __init__(self, text: bytes, features: tuple[str, ...]) -> None:
+        try:
+            check_model_text(text)
+        except TextDamaged as fault:
+            raise BoosterRefused(f"model.txt: {fault}") from fault
         library = _library()
         self.features = features
         self.handle = ctypes.c_void_p()

@@ -110,9 +110,10 @@ def _read(path: Path) -> bytes:
 
 
 def _object(path: Path) -> dict[str, Any]:
+    contents = _read(path)
     try:
-        document = json.loads(_read(path))
-    except ValueError as fault:
+        document = json.loads(contents)
+    except (ValueError, RecursionError) as fault:
         raise BundleRefused(f"{path.name}: not JSON: {fault}") from fault
     if not isinstance(document, dict):
         raise BundleRefused(f"{path.name}: expected an object")
