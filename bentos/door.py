@@ -147,6 +147,7 @@ class Door(HttpToolsProtocol):
         access = watch.access
         if (
             access is None
+            or not worker.settings.direct
             or not self.url.endswith(ONE)
             or self.parser.get_method() != b"POST"
             or self.parser.get_http_version() != "1.1"

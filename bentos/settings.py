@@ -62,6 +62,9 @@ class ServingSettings(BaseSettings):
     open_max: int = Field(default=256, ge=1, description="Requests open in one worker.")
     waiting_max: int = Field(default=64, ge=1, description="Requests waiting per model.")
     waiting_s_max: float = Field(default=1.5, gt=0, le=3, description="Longest wait for a turn.")
+    direct: bool = Field(
+        default=True, description="Plain questions pass by BentoML's middleware (CORS, tracing)."
+    )
     shadow_waiting_max: int = Field(default=1_000, ge=1, description="Shadow rows waiting.")
     log_flush_s: float = Field(default=0.5, gt=0, le=10, description="What a kill -9 may lose.")
     log_file_bytes_max: int = Field(default=67_108_864, ge=65_536, description="Rotate at.")

@@ -261,6 +261,23 @@ def test_what_is_not_http_is_refused_in_the_same_shape(service: Service, line: L
     until(lambda: any(r.get("request_id") == mine for r in service.records()))
 
 
+def test_a_service_that_may_not_answer_directly_answers_all_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The setting is seen by what BentoML's own layers do: its access log names the request."""
+    home = tmp_path_factory.mktemp("usual")
+    write_model(home / "serving", versions=1)
+    access = json.dumps({"services": {"ratchet": {"logging": {"access": {"enabled": True}}}}})
+    for direct in ("false", "true"):
+        told = {"RATCHET_SERVING__DIRECT": direct, "BENTOML_CONFIG_OVERRIDES": access}
+        with Service(home, **told) as service:  # type: ignore[arg-type]
+            line = Line(service.wait_ready())
+            line.send(framed(WHOLE, chunked=False, token=None))
+            assert line.hear().status == 200
+            line.socket.close()
+        assert (PREDICT in service.log.read_text()) == (direct == "false")
+
+
 def test_a_stop_lets_an_open_question_be_answered(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("stopping")
     write_model(home / "serving", versions=1)
