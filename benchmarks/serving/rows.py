@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ from tests.bentos.serving import ROOT, Service
 from tests.bentos.waiting import until
 
 ROUNDS = 67  # times three classes: 201 trees
-PLANNED = {"challengers": {"2": 0.2}, "shadows": [3]}  # two shadow predictions a request
+PLANNED = {"challengers": {"2": 0.2}}  # champion and challenger shadow each other: one a request
+THREE = {"challengers": {"2": 0.2}, "shadows": [3]}  # two a request
 BOUNDS_MS = {"p50": 1.0, "p99": 5.0}
 SLOW_MS = 20.0
 TRAINING = (
@@ -41,9 +43,10 @@ class Times:
     short: float
     rate: float
     long: float
+    soak: int  # requests
 
 
-QUICK, FULL = Times(1.5, 2, 3), Times(5, 15, 40)
+QUICK, FULL = Times(1.5, 2, 3, 2_000), Times(5, 15, 40, 100_000)
 
 
 class Bench:
@@ -179,6 +182,38 @@ def while_training(bench: Bench, service: Service) -> list[Figure]:
         training.kill()
         training.wait()
     return told("500/s while a training runs", got, {"p99": 10.0})
+
+
+def three_versions(bench: Bench) -> list[Figure]:
+    """The same with two shadow predictions a request."""
+    with bench.service("three") as service:
+        got = bench.load(service.port, seconds=bench.times.rate, rate=500)
+        figures = told("500/s, two shadows a request,", got)
+        return figures + saturation(bench, service.port, "ratchet", "two shadows a request")
+
+
+def soak(bench: Bench) -> list[Figure]:
+    """Memory of a worker over very many requests: after the first tenth it should be flat."""
+    mib, figures = 2**20, list[Figure]()
+    with bench.service("soak") as service:
+        worker = service.workers()[0]
+        figures.append(
+            figure("soak, memory fresh", round(worker.memory_info().rss / mib, 1), "MiB")
+        )
+        asked = answered = 0
+        for tenth in range(10):
+            got = bench.load(
+                service.port, seconds=0, connections=16, count=max(1, bench.times.soak // 10)
+            )
+            asked, answered = asked + got["requests"], answered + got["outcomes"].get("200", 0)
+            if tenth in {0, 9}:
+                name = f"soak, memory after {asked} requests"
+                figures.append(figure(name, round(worker.memory_info().rss / mib, 1), "MiB", 200))
+        lost = re.search(r"ratchet_log_dropped_total\S* (\d+)", metrics(service))
+        assert lost is not None
+        figures.append(figure("soak, not answered", asked - answered, "requests"))
+        figures.append(figure("soak, records lost", int(lost[1]), "records"))
+    return figures
 
 
 def two_workers(bench: Bench) -> list[Figure]:
