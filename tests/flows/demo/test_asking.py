@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.demo.asking import FAILURES_MAX, Asker, Service, Unanswered
+from flows.demo.figures import model_figures
 from flows.demo.steps import StepFailed
 from tests.bentos.bundles import request, write_intraday, write_model
 from tests.bentos.candles import walk
@@ -60,6 +61,32 @@ def test_two_models_say_what_they_want_to_be_sent(server: Server) -> None:
         with pytest.raises(Unanswered, match="404"):
             service.described("nobody")
         assert service.described("daily").traffic.champion == 1, "the connection is usable again"
+
+
+def test_the_summarys_entry_is_what_the_model_says_of_itself(server: Server) -> None:
+    with closing(Service(url(server))) as service:
+        told = service.described("inside")
+    gates = {"economic": {"passed": False, "verdict": "insufficient", "why": "short", "days": 3}}
+    told.versions[0].gates, told.versions[0].allowed = gates, "paper"
+    counted = {"requests": 7, "p50_ms": 0.5, "p99_ms": 2.0, "variants": {}, "shadow_requests": 0}
+    data = {"source": "synthetic", "notes": "not real prices", "candles": 9}
+    assert model_figures(told, data, counted | {"bento": "ratchet:1", "errors": 0}) == {
+        "name": "inside",
+        "interval": "5minute",
+        "window": 75,
+        "source": "synthetic",
+        "notes": "not real prices",
+        "versions": [
+            {
+                "version": 1,
+                "alias": "champion",
+                "allowed": "paper",
+                "gates": {"economic": {"passed": False, "verdict": "insufficient", "why": "short"}},
+            }
+        ],
+        "traffic": {"revision": 1, "champion": 1, "challengers": {}, "shadows": []},
+        **counted,
+    }
 
 
 def test_what_is_left_is_asked_at_once_when_the_block_ends(server: Server) -> None:
