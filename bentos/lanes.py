@@ -25,8 +25,7 @@ from bentos.problems import Problem
 
 SHORT = 8  # requests
 TOGETHER_MAX = 8  # requests of one turn: some 1.5 ms
-TOGETHER_BESIDE_MAX = 3  # the same while other models are asked: they wait for a turn's end
-BESIDE_S = 1.0
+BESIDE_S = 1.0  # a model asked within it is not to wait for others' shared turns
 
 
 class Waiting(Protocol):
@@ -247,7 +246,7 @@ class Lanes:
         given = 0
         for line in sorted(lines, key=lambda line: line is longest):  # a long line hardly feels it
             whole = line is not longest and len(line.waiting) <= SHORT
-            together_max = TOGETHER_MAX if whole or alone else TOGETHER_BESIDE_MAX
+            together_max = TOGETHER_MAX if whole or alone else 1
             given += sum(self._give(line, together_max) for _ in range(SHORT if whole else 1))
         return given
 

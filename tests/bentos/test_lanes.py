@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bentos.lanes import SHORT, TOGETHER_BESIDE_MAX, TOGETHER_MAX, Lanes, coming
+from bentos.lanes import SHORT, TOGETHER_MAX, Lanes, coming
 from bentos.problems import Problem
 
 
@@ -173,7 +173,7 @@ def test_those_that_can_be_answered_together_share_a_turn_up_to_a_bound() -> Non
     assert asyncio.run(run()) == [names[:TOGETHER_MAX], names[TOGETHER_MAX:], [99]]
 
 
-def test_a_shared_turn_is_shorter_while_another_model_is_asked() -> None:
+def test_no_turn_is_shared_while_another_model_is_asked() -> None:
     async def run() -> list[list[int]]:
         lanes, turns = Lanes(waiting_max=50, waiting_s_max=5), list[list[int]]()
         await lanes.turn("other")
@@ -182,9 +182,7 @@ def test_a_shared_turn_is_shorter_while_another_model_is_asked() -> None:
         await asyncio.wait_for(lanes.turn("a"), 2)
         return turns
 
-    names = list(range(TOGETHER_MAX))
-    step = TOGETHER_BESIDE_MAX
-    assert asyncio.run(run()) == [names[i : i + step] for i in range(0, TOGETHER_MAX, step)]
+    assert asyncio.run(run()) == [[i] for i in range(TOGETHER_MAX)]
 
 
 def test_a_turn_that_goes_wrong_costs_the_others_nothing() -> None:
