@@ -119,7 +119,7 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = [name]
     if route.admin:
         revision = {"name": "If-Match", "in": "header", "required": True}
-        schema = {"type": "string", "pattern": "^[0-9]{1,9}$"}
+        schema = {"type": "string", "pattern": '^([0-9]{1,9}|"[0-9]{1,9}")$'}
         operation["parameters"].append({**revision, "schema": schema})
         operation["security"] = ADMIN
     if route.body is not None:

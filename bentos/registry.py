@@ -142,7 +142,8 @@ class RegistryTags:
         return document if isinstance(document, dict) else {}
 
     def _unreachable(self, why: object) -> Problem:
-        return Problem("registry-unreachable", f"MLflow at {self._uri}: {why}; nothing was served")
+        told = f"MLflow at {self._uri}: {why}; the plan in force goes on"
+        return Problem("registry-unreachable", told)
 
 
 def _authorization() -> dict[str, str]:

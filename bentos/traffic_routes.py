@@ -26,7 +26,8 @@ CHANGE_S_MAX = 3.5  # BentoML answers 504 at 5 s
 JSON = "application/json"
 T = TypeVar("T")
 
-_ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
+# A revision as it is or as an entity tag, also one that a proxy has weakened; or a list of them.
+_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"|(\d{1,9})', re.ASCII)
 
 
 async def show(store: PlanStore, request: Request) -> Response:
@@ -48,7 +49,7 @@ async def put(worker: Worker, store: PlanStore, request: Request) -> Response:
     bentos.problems.Problem
         As `PlanStore.put`, `revision-missing`, or what is wrong with the body.
     """
-    name, revision = request.path_params["name"], _revision(request)
+    name, revision = request.path_params["name"], await _revision(store, request)
     wanted = await _body(request, TrafficChange)
     if wanted.model not in {None, name}:
         raise invalid("model", name, wanted.model)
@@ -78,7 +79,7 @@ async def promote(worker: Worker, store: PlanStore, request: Request) -> Respons
     bentos.problems.Problem
         As `PlanStore.promote`, `revision-missing`, or what is wrong with the body.
     """
-    name, revision = request.path_params["name"], _revision(request)
+    name, revision = request.path_params["name"], await _revision(store, request)
     wanted = await _body(request, Promotion)
     note = Note(wanted.who, wanted.why or f"promote {wanted.version}", "")
     return await _changed(
@@ -94,13 +95,14 @@ async def roll_back(worker: Worker, store: PlanStore, request: Request) -> Respo
     bentos.problems.Problem
         As `PlanStore.roll_back`, `revision-missing`, or what is wrong with the body.
     """
-    name, revision = request.path_params["name"], _revision(request)
+    name, revision = request.path_params["name"], await _revision(store, request)
     wanted = await _body(request, RollBack, empty=RollBack())
     note = Note(wanted.who, wanted.why or "roll back", "")
     return await _changed(worker, lambda: store.roll_back(name, revision, note), "rollback")
 
 
-def _revision(request: Request) -> int:
+async def _revision(store: PlanStore, request: Request) -> int:
+    """Return the revision that the caller has read: of a list the one in force, if it is there."""
     given = request.headers.get("if-match")
     expected = "the plan's revision, as GET traffic and its ETag tell it"
     if given is None:
@@ -108,13 +110,17 @@ def _revision(request: Request) -> int:
             "revision-missing", "send If-Match with the revision you read", field="If-Match",
             expected=expected,
         )  # fmt: skip
-    found = _ETAG.fullmatch(given.strip())
-    if found is None:
+    found = [_ETAG.fullmatch(one.strip()) for one in given.split(",")]
+    read = [int(one[1] or one[2]) for one in found if one is not None]
+    if len(read) < len(found):
         raise Problem(
             "revision-malformed", f"If-Match: expected {expected}", field="If-Match",
             expected=expected, found=given,
         )  # fmt: skip
-    return int(found[1])
+    if len(read) == 1:
+        return read[0]
+    now = (await asyncio.to_thread(store.current, request.path_params["name"])).revision
+    return now if now in read else max(read)
 
 
 async def _body(request: Request, kind: type[T], empty: T | None = None) -> T:

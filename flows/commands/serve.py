@@ -58,6 +58,7 @@ def serve(  # noqa: PLR0913, PLR0917  (one option a setting)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _check_models(deploy.released(opened).path, opened.serving, model or ())
+    host = "127.0.0.1" if host == "localhost" else host  # BentoML takes addresses alone
     options = deploy.ServeOptions(port, workers, host, tuple(model or ()))
     environment = process_environment(opened)
     with Children(environment, opened.logs, grace_s=deploy.STOP_S) as children:
