@@ -27,7 +27,7 @@ from agent.errors import Refused, SettingRefused
 from bentos.answer import golden_difference
 from bentos.store import write_whole
 from bentos.traffic import PlanRefused, parse_split
-from flows import locks
+from flows import chosen, locks
 from flows.bundle import copy_bundle
 from flows.children import Children
 from flows.deploy import RELEASED, ServeOptions, folder_plan, mirror, publish, start_bento
@@ -47,7 +47,7 @@ class Wanted:
 
     Parameters
     ----------
-    model : None takes the only registered one
+    model : None takes that of `[pipeline]`, else the only registered one
     champion : None takes the alias `champion`, else the plan's, else the oldest version
     challengers : version to weight
     """
@@ -73,7 +73,7 @@ def release(home: Home, wanted: Wanted, tell: Tell) -> dict[str, Any]:
         If the registry cannot be reached.
     """
     registry = Registry(home)
-    name = _model(registry, wanted.model)
+    name = _model(home, registry, wanted.model)
     with locks.held(home.locks / "release.lock", what=f"release {name}"):
         _sweep(home)
         current = mirror(home, name)
@@ -153,14 +153,13 @@ class _Job:
         return plan
 
 
-def _model(registry: Registry, name: str | None) -> str:
+def _model(home: Home, registry: Registry, asked: str | None) -> str:
     names = registry.names()
-    if name is None and len(names) == 1:
-        return names[0]
+    name = chosen.model(home, names) if asked is None else asked
     if name is None or name not in names:
         raise SettingRefused(
             "--model",
-            given=name or "nothing",
+            given=asked or "nothing",
             allowed=", ".join(names) or "a model (none is registered yet)",
             fix="choose one" if names else "train one: ratchet train",
         )

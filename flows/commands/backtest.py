@@ -37,7 +37,7 @@ def backtest(  # noqa: PLR0913, PLR0917  (one parameter an option)
         typer.Option(help="With --signals: trailing policy, TOML [default: the packaged one]."),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Candles in the store [default: the only dataset].")
+        str | None, typer.Option(help="Candles in the store [default: the home's own].")
     ] = None,
     symbols: Annotated[
         list[str] | None, typer.Option(help="NSE:A,NSE:B; may be repeated [default: all].")

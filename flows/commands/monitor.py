@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 
 def monitor(
-    model: Annotated[str | None, typer.Option(help="Which model [default: the only one].")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Which model [default: the home's own].")
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(help="Candles that say what happened [default: the version's own]."),

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def release(  # noqa: PLR0913, PLR0917  (one parameter an option)
     model: Annotated[
-        str | None, typer.Option(help="Registered model [default: the only one].")
+        str | None, typer.Option(help="Registered model [default: the home's own].")
     ] = None,
     champion: Annotated[
         int | None,

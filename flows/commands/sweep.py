@@ -37,7 +37,7 @@ def sweep(  # noqa: PLR0913, PLR0917  (one parameter an option)
         Path, typer.Option(help="A policy in TOML in which keys may hold lists of values.")
     ],
     dataset: Annotated[
-        str | None, typer.Option(help="Dataset in the store [default: the only one].")
+        str | None, typer.Option(help="Dataset in the store [default: the home's own].")
     ] = None,
     data: Annotated[
         str | None,

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def train(  # noqa: PLR0913, PLR0917  (one parameter an option)
     dataset: Annotated[
-        str | None, typer.Option(help="Dataset in the store [default: the only one].")
+        str | None, typer.Option(help="Dataset in the store [default: the home's own].")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model [default: the dataset's name].")] = None,
     policy: Annotated[

@@ -31,21 +31,14 @@ def text_of(path: Path, option: str) -> str:
 
 
 def only_dataset(home: Home) -> str:
-    """Return the one dataset of a home, for a command that was given none.
+    """Return the dataset that is meant by a command that was given none.
 
     Raises
     ------
     SettingRefused
         If there is none, or a choice.
     """
+    from flows import chosen
     from flows.data.store import CandleStore
 
-    there = CandleStore(home).datasets()
-    if len(there) == 1:
-        return there[0]
-    raise SettingRefused(
-        "--dataset",
-        given="none" if not there else f"{len(there)} datasets: {', '.join(there)}",
-        allowed="one dataset in the store",
-        fix="name one" if there else "ingest one first: ratchet ingest --source sample",
-    )
+    return chosen.dataset(home, CandleStore(home).datasets())

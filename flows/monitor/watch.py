@@ -19,7 +19,7 @@ import numpy.typing as npt
 from agent.errors import SettingRefused
 from agent.market.sessions import IST
 from bentos.features import FEATURES, WINDOW, CandleArrays, features_last
-from flows import locks
+from flows import chosen, locks
 from flows.data.frame import VALUES, days_of, ts_ms
 from flows.data.store import CandleStore
 from flows.home import Home
@@ -52,7 +52,7 @@ class Drift:
 
 
 def model_of(home: Home, asked: str | None) -> str:
-    """Return the model to watch: the one asked for, or the only one.
+    """Return the model to watch: the one asked for, that of `[pipeline]`, or the only one.
 
     Raises
     ------
@@ -60,10 +60,9 @@ def model_of(home: Home, asked: str | None) -> str:
         If it is not known here, or there are several and none was named.
     """
     found = models_of(home)
-    if asked is not None and asked in found:
-        return asked
-    if asked is None and len(found) == 1:
-        return found[0]
+    name = chosen.model(home, found) if asked is None else asked
+    if name is not None and name in found:
+        return name
     raise SettingRefused(
         "--model",
         given=asked or f"none, of {len(found)}",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agent.errors import SettingRefused
+from flows import chosen
 from flows.data.frame import INTERVAL_MS, IST_MS
 from flows.data.sources import Request, open_source
 from flows.data.store import CandleStore
@@ -115,17 +116,7 @@ def opened(home: Home, asked: Asked) -> Iterator[Data]:
 
 def _of_store(home: Home, asked: Asked) -> Data:
     store = CandleStore(home)
-    there = store.datasets()
-    name = asked.dataset
-    if name is None:
-        if len(there) != 1:
-            raise SettingRefused(
-                "--dataset",
-                given="none" if not there else f"{len(there)} datasets: {', '.join(there)}",
-                allowed="one dataset, or --data 'folder/*.parquet'",
-                fix="name one" if there else "ingest one: ratchet ingest --source synthetic",
-            )
-        name = there[0]
+    name = asked.dataset or chosen.dataset(home, store.datasets())
     manifest = store.manifest(name)
     if asked.interval not in {None, manifest.interval}:
         raise SettingRefused(
