@@ -202,29 +202,31 @@ def _models(trainings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _served(models: Sequence[Mapping[str, Any]]) -> str:
-    head = ("model", "candles", "window", "learned from", "versions", "plan revision",
-            "requests", "p50, ms", "p99, ms", "gates passed")  # fmt: skip
-    rows = [
-        (
-            model["name"],
-            model["interval"],
-            model["window"],
-            model["notes"],
-            ", ".join(f"{one['version']} ({one['alias']})" for one in model["versions"]),
-            model["traffic"]["revision"],
-            model["requests"],
-            model["p50_ms"],
-            model["p99_ms"],
-            _passed(model["versions"]),
-        )
+    columns = [
+        {
+            "a question": f"{model['window']} candles of {model['interval']}",
+            "learned from": model["notes"],
+            "versions": ", ".join(f"{one['version']} {one['alias']}" for one in model["versions"]),
+            "traffic": _split(model["traffic"]),
+            "requests": model["requests"],
+            "p50 of an answer, ms": model["p50_ms"],
+            "p99 of an answer, ms": model["p99_ms"],
+            "gates passed": _passed(model["versions"]),
+        }
         for model in models
     ]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
     return _section(
         f"{len(models)} models at once, one server",
-        table(head, rows),
-        "Each with candles, window, versions and a traffic plan of its own. The agent trades the "
-        "first; the other is asked beside it, about days that it never saw.",
+        table(["", *(model["name"] for model in models)], rows),
+        "Each with candles, versions and a traffic plan of its own. The agent trades the first; "
+        "the other is asked beside it, about days that it never saw.",
     )
+
+
+def _split(traffic: Mapping[str, Any]) -> str:
+    weights = "".join(f", {v} takes {w:.0%}" for v, w in traffic["challengers"].items())
+    return f"revision {traffic['revision']}: champion {traffic['champion']}{weights}"
 
 
 def _passed(versions: Sequence[Mapping[str, Any]]) -> str:

@@ -46,7 +46,8 @@ def served(name: str, interval: str, *, requests: int, passed: bool) -> dict[str
     return {
         "name": name, "interval": interval, "window": 60, "notes": f"candles of {interval}",
         "versions": [{"version": 1, "alias": "champion", "gates": gates}],
-        "traffic": {"revision": 1}, "requests": requests, "p50_ms": 0.51, "p99_ms": 2.25,
+        "traffic": {"revision": 1, "champion": 1, "challengers": {"2": 0.3}, "shadows": []},
+        "requests": requests, "p50_ms": 0.51, "p99_ms": 2.25,
     }  # fmt: skip
 
 
@@ -140,13 +141,14 @@ def test_a_gate_that_did_not_pass_says_so_in_words() -> None:
 def test_both_models_stand_side_by_side() -> None:
     page = render(story())
     section = re.findall(r"<section><h2>2 models at once.*?</section>", page, re.DOTALL)[0]
-    rows = re.findall(r"<tr>(<td.*?)</tr>", section)
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
-    assert [(c[0], c[1], c[6], c[9]) for c in cells] == [
-        ("daily", "day", "80", "1 of 1"),
-        ("inside", "15minute", "500", "0 of 1"),
-    ]
-    assert cells[1][3] == "candles of 15minute", "what it learned from is said beside it"
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in section.split("<tr>")]
+    rows = {row[0]: tuple(row[1:]) for row in cells if row}
+    assert re.findall(r"<th>(\w+)</th>", section) == ["daily", "inside"]
+    assert rows["a question"] == ("60 candles of day", "60 candles of 15minute")
+    assert rows["learned from"] == ("candles of day", "candles of 15minute")
+    assert rows["traffic"][0] == "revision 1: champion 1, 2 takes 30%"
+    assert rows["requests"] == ("80", "500")
+    assert rows["gates passed"] == ("1 of 1", "0 of 1")
 
 
 def test_each_version_says_what_it_learned_from() -> None:
