@@ -267,7 +267,6 @@ def mirror(home: Home, name: str) -> dict[str, Any] | None:
     agent.errors.EnvironmentRefused
         If the registry cannot be reached; the folder is as it was.
     """
-    from flows.registry import PLAN as PLAN_TAG
     from flows.registry import Registry
 
     registry = Registry(home)
@@ -277,9 +276,7 @@ def mirror(home: Home, name: str) -> dict[str, Any] | None:
     if theirs is None or (ours is not None and int(ours["revision"]) > int(theirs["revision"])):
         if ours is None:
             return None
-        text = encoded(ours)
-        registry.change_tag(name, PLAN_TAG, lambda _: text)
-        registry.set_alias(name, "champion", int(ours["champion"]))
+        registry.take_plan(name, ours)
         publish(home, name, ours)
         return ours
     for version in {theirs["champion"], *map(int, theirs["challengers"]), *theirs["shadows"]}:

@@ -86,6 +86,7 @@ class Follower:
             stdin=subprocess.PIPE,  # closes when we end, however we end
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a Ctrl-C is for us; it would look like a crash of this one
         ) as process:
             self._process = process
             if self._stop.is_set():

@@ -266,6 +266,16 @@ class Registry:
             self._mirror_aliases(client, name, changed, current or {})
             return changed
 
+    def take_plan(self, name: str, plan: Mapping[str, Any]) -> None:
+        """Write a plan that was changed elsewhere as it is, unless a newer one is here; aliases."""
+        check_name(name)
+        with self._writing(f"take over the traffic of {name}") as client:
+            self._ensure_model(client, name)
+            current = _plan_of(client, name)
+            if current is None or int(current["revision"]) < int(plan["revision"]):
+                client.set_registered_model_tag(name, PLAN, encoded(plan))
+                self._mirror_aliases(client, name, plan, current or {})
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point an alias at a version.
 

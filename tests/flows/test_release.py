@@ -158,6 +158,10 @@ def test_what_cannot_be_released_is_refused_before_anything_is_built(
     assert state(home) == before
 
 
+def aliases(registry: Registry) -> dict[str, int]:
+    return {alias: v.version for v in registry.versions("tiny") for alias in v.aliases}
+
+
 def test_registry_and_folder_follow_the_newer_plan(home: Home) -> None:
     registry = Registry(home)
     folder = PlanStore(lambda: home.serving, None)
@@ -166,6 +170,7 @@ def test_registry_and_folder_follow_the_newer_plan(home: Home) -> None:
     assert (
         mirror(home, "tiny") == registry.plan("tiny") == json.loads(json.dumps(over_api.document()))
     )
+    assert aliases(registry) == {"champion": 2, "challenger": 1}
     wanted = {"champion": 1, "challengers": {"3": 0.3}, "shadows": []}
     shutil.rmtree(home.serving / "tiny" / "versions" / "3")
     written = registry.write_plan(
@@ -174,6 +179,13 @@ def test_registry_and_folder_follow_the_newer_plan(home: Home) -> None:
     assert mirror(home, "tiny") == written == folder_plan(home, "tiny")
     assert (home.serving / "tiny" / "versions" / "3" / "model.txt").is_file()
     assert mirror(home, "tiny") == written
+    shadowed = folder.put(
+        "tiny", int(written["revision"]), Split(3, {}, (1,)), Note("ann", "", ""), None
+    )
+    mirror(home, "tiny")
+    assert aliases(registry) == {"champion": 3, "shadow": 1}
+    registry.take_plan("tiny", written)
+    assert registry.plan("tiny") == json.loads(json.dumps(shadowed.document())), "it is older"
 
 
 def test_a_step_of_a_version_that_does_not_prove_itself_changes_nothing(home: Home) -> None:

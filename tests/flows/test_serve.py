@@ -55,11 +55,11 @@ def released_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def serve(home: Path, *options: str) -> subprocess.Popen[str]:
+def serve(home: Path, *options: str, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "flows", "serve", "--home", str(home), *options],
         cwd=ROOT, env=environment(home), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
     )  # fmt: skip
 
 
@@ -151,6 +151,23 @@ def test_kill_9_of_the_follower_changes_nothing_and_the_next_one_starts(
     assert process.poll() is None
     assert second.is_running()
     assert answer(url)["model"] == "tiny"
+
+
+def test_ctrl_c_reaches_the_whole_group_and_looks_like_a_stop(
+    released_home: Path, tmp_path: Path
+) -> None:
+    """As a terminal sends it; by name, as a user calls this machine."""
+    ready = tmp_path / "ready.json"
+    options = ("--host", "localhost", "--port", "0", "--ready-file", str(ready))
+    process = serve(released_home, *options, start_new_session=True)
+    until(lambda: ready.exists() or process.poll() is not None, 90)
+    until(lambda: process.poll() is not None or follower_of(process))
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    status, _, err = ended(process)
+    assert status == 0, err
+    assert "the follower ended" not in err
+    assert err.splitlines()[-1] == "stopped"
 
 
 def test_the_bento_is_self_contained(released_home: Path, tmp_path: Path) -> None:
