@@ -232,7 +232,7 @@ async def _bounded(worker: Worker | None, handler: Handler, request: Request) ->
 
 
 def _refusal(worker: Worker | None, request: Request, problem: Problem) -> Response:
-    request_id = request.state.request_id
+    request_id = problem.request_id or request.state.request_id
     if worker is not None:
         name = request.path_params.get("name", "")
         worker.refused(request.url.path[:ROUTE_CHARACTERS_MAX], name, problem, request_id)

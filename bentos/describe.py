@@ -11,7 +11,11 @@ from bentos.features import FEATURES
 from bentos.models import Active, Loaded, Model
 from bentos.worker import Worker
 
-TOLD = ("gates", "allowed", "rule", "payoff", "valid_for_s", "trained_through", "data", "seed")
+# A trade pinned to a version outside the plan must send what that version needs.
+TOLD = (
+    "interval", "window", "context", "gates", "allowed", "rule", "payoff", "valid_for_s",
+    "trained_through", "data", "seed",
+)  # fmt: skip
 STATM = Path("/proc/self/statm")
 
 

@@ -30,7 +30,7 @@ from bentos.worker import Worker, new_request_id
 Respond = Callable[[int, bytes, "Problem | None"], None]
 
 
-class _Unheard:
+class Unheard:
     """Uvicorn wakes whoever waits for more of a request; here nobody does."""
 
     @staticmethod
@@ -52,7 +52,7 @@ class Direct:
     respond : called once with status, body and, where it is refused, the problem
     """
 
-    message_event = _Unheard
+    message_event = Unheard
 
     def __init__(
         self, worker: Worker, model: Model, route: str, *, keep_alive: bool, respond: Respond
@@ -114,7 +114,7 @@ class Direct:
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem."""
-        request_id = self._request_id or new_request_id()
+        request_id = problem.request_id or self._request_id or new_request_id()
         self._worker.refused(self._route, self._model.name, problem, request_id)
         self._answered(problem.status, problem.body(request_id), problem)
 
@@ -137,14 +137,21 @@ class Direct:
         """Load a pinned version in a thread, then answer."""
         try:
             pinned = await asyncio.to_thread(self._worker.pool.pinned, self._model, version)
-            put = Put(instance, pinned, self._request_id, self._started)
-            self.tell(self.answers([put])[0])
         except Exception as fault:  # noqa: BLE001  (the outermost edge)
             self.tell(fault)
+        else:
+            self.tell(self.answer(Put(instance, pinned, self._request_id, self._started)))
 
     def answers(self, puts: Sequence[Put]) -> list[bytes | Problem]:
         """Return the answers of this question's model to questions that are its own or like it."""
         return predict.answered_together(self._worker, self._model.name, puts)
+
+    def answer(self, put: Put) -> bytes | Exception:
+        """Return the answer to one, or what went wrong."""
+        try:
+            return self.answers([put])[0]
+        except Exception as fault:  # noqa: BLE001  (the outermost edge)
+            return fault
 
     def tell(self, said: bytes | Exception) -> None:
         """Answer with what was said, or with what went wrong."""
@@ -177,18 +184,10 @@ class Direct:
 def take_turn(several: Sequence[Direct]) -> None:
     """Answer questions to one model in one turn; a bad one spoils no other."""
     asked = [(one, put) for one in several if (put := one.put()) is not None]
-    if not asked:
-        return
+    said: Sequence[bytes | Exception]
     try:
-        said: Sequence[bytes | Exception] = asked[0][0].answers([put for _, put in asked])
-    except Exception as fault:  # noqa: BLE001  (a fault of ours: whose, is found one by one)
-        said = [fault] if len(asked) == 1 else [_alone(one, put) for one, put in asked]
+        said = asked[0][0].answers([put for _, put in asked]) if asked else []
+    except Exception:  # noqa: BLE001  (a fault of ours: whose, is found one by one)
+        said = [one.answer(put) for one, put in asked]
     for (one, _), answer in zip(asked, said, strict=True):
         one.tell(answer)
-
-
-def _alone(one: Direct, put: Put) -> bytes | Exception:
-    try:
-        return one.answers([put])[0]
-    except Exception as fault:  # noqa: BLE001  (the same)
-        return fault

@@ -10,6 +10,8 @@ whoever minds it, or asks for another model between, never meets that.
 
 from __future__ import annotations
 
+import asyncio
+
 import uvicorn.protocols.http.auto as chosen
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -18,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from bentos.access import Access
-from bentos.direct import Direct
+from bentos.direct import Direct, Unheard
 from bentos.lanes import Coming, coming
 from bentos.problems import MEDIA_TYPE, Problem
 from bentos.worker import Worker, new_request_id
@@ -29,6 +31,7 @@ TAILS = (ONE, b"/predict_batch")
 HEEDLESS_AFTER = 1  # refusals in a row, each with Retry-After: 1
 UNREAD_S = 0.5  # up to twice that: connections that were refused together return one by one
 SPREAD = 64
+HEAD_S = 10.0  # for a head, and for the first request of a connection
 LENGTH_DIGITS = 12
 JSON = b"application/json"
 
@@ -49,13 +52,7 @@ class _Answered:
 
     response_complete = True
     disconnected = False
-
-    class message_event:  # noqa: N801  (uvicorn's name)
-        """Nobody waits for it."""
-
-        @staticmethod
-        def set() -> None:
-            """Do nothing."""
+    message_event = Unheard
 
 
 class Door(HttpToolsProtocol):
@@ -64,15 +61,30 @@ class Door(HttpToolsProtocol):
     _refused = 0
     _coming: Coming | None = None
     _direct: Direct | None = None
+    _in_head = False
+    _slow: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request, so long and no longer: uvicorn would for ever."""
+        super().connection_made(transport)
+        self._slow = self.loop.call_later(HEAD_S, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; the rest of a body may take so long and no longer."""
+        """Read on; the rest of a head and of a body may take so long and no longer."""
         super().data_received(data)
         if self._direct is not None and self._direct.unread:
             self._direct.limit(self.loop)
+        elif self._in_head and self._slow is None:
+            self._slow = self.loop.call_later(HEAD_S, self._too_slow)
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._in_head = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Refuse what would only wait in vain; answer the plain question; else go uvicorn's way."""
+        self._head_is_over()
         worker = watch.worker
         if worker is not None and self.url.startswith(HEAD):
             model = "" if self._busy() else asked_model(self.url)
@@ -121,8 +133,23 @@ class Door(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Do the same."""
+        self._head_is_over()
         self._gone()
         super().connection_lost(exc)
+
+    def _head_is_over(self) -> None:
+        self._in_head = False
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def _too_slow(self) -> None:
+        self._slow = None
+        if self._in_head and watch.worker is not None:
+            late = Problem("request-late", f"the rest of the head did not arrive in {HEAD_S:g} s")
+            self._refuse(watch.worker, "", late, stays=False)
+        else:
+            self.transport.close()
 
     def _being_read(self) -> Direct | None:
         """Return the direct question whose body comes; None: the body is another request's."""

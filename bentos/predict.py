@@ -139,7 +139,7 @@ class _Batch:
             self._asked.append(asked)
             self._order.append((request_id, None))
         except Problem as problem:
-            self._order.append((request_id, problem))
+            self._order.append((problem.request_id or request_id, problem))
 
     async def answers(self, route: str) -> list[dict[str, Any]]:
         """Return answers and errors in the order of the rows."""

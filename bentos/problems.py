@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "unknown-model": (404, "There is no such model"),
     "unknown-version": (404, "There is no such version"),
     "method-not-allowed": (405, "The route does not take this method"),
+    "request-late": (408, "The request did not arrive in time"),
     "body-late": (408, "The body did not arrive in time"),
     "no-earlier-plan": (409, "There is nothing to roll back to"),
     "revision-moved": (412, "Another writer was first"),

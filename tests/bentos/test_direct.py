@@ -261,6 +261,19 @@ def test_what_is_not_http_is_refused_in_the_same_shape(service: Service, line: L
     until(lambda: any(r.get("request_id") == mine for r in service.records()))
 
 
+def test_a_connection_without_a_request_is_not_kept(service: Service) -> None:
+    """Half a head is refused; no head, and half of one behind an answer, are hung up on."""
+    idle, half, second = (Line(service) for _ in range(3))
+    half.send(b"POST /v1/models/tiny/predict HTTP/1.1\r\nHost: x\r\n")
+    second.send(framed(WHOLE, chunked=False) + b"POST /v1/mod")
+    assert second.hear().status == 200
+    answer = half.hear()
+    assert (answer.status, answer.json()["type"]) == (408, "urn:ratchet:problem:request-late")
+    for line in (idle, half, second):
+        assert line.ended()
+        line.socket.close()
+
+
 def test_a_service_that_may_not_answer_directly_answers_all_the_same(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
