@@ -157,6 +157,7 @@ def test_what_a_caller_must_send_is_told(service: Service) -> None:
     assert len(one["policy_hash"]) == 64
     assert one["gates"]["statistical"]["passed"] is False
     assert one["allowed"] == "none"
+    assert (one["interval"], one["window"], one["context"]) == ("day", 60, [])
     assert {m["name"] for m in service.call("GET", "/v1/models").json()["models"]} == {
         "tiny", "other",
     }  # fmt: skip
