@@ -26,6 +26,9 @@ Kind = Literal["delivery", "intraday", "futures", "options"]
 
 PARTS: Final = 10**9  # a rate of 250_000 is 0.025 %
 GST_PERCENT: Final = 18
+_HALF: Final = PARTS >> 1
+_GST_PARTS: Final = 100 * PARTS  # of a tax that is percents of a charge in `PARTS`
+_HALF_OF_GST: Final = 100 * _HALF
 SQUARE_OFF_FEE_PAISE: Final = 5_900  # the broker's own square-off: Rs 50 + 18 % GST an order
 
 
@@ -294,21 +297,19 @@ def total_on(rates: Rates, transaction: str, paise: int | Fraction) -> int:
 
     A size is decided by a handful of these; the value alone would be half their time.
     """
-    half = PARTS >> 1
     fee = min(paise * rates.brokerage, rates.brokerage_cap_paise * PARTS)
     exchange, sebi = paise * rates.exchange, paise * rates.sebi
-    gst = (fee + exchange + sebi) * GST_PERCENT
     if transaction == "BUY":
-        stamp, stt = (paise * rates.stamp + half) // PARTS, paise * rates.stt[0]
+        stamp, stt = (paise * rates.stamp + _HALF) // PARTS, paise * rates.stt[0]
     else:
         stamp, stt = 0, paise * rates.stt[1]
     return (
-        (fee + half) // PARTS
-        + (stt + half) // PARTS
-        + (exchange + half) // PARTS
-        + (sebi + half) // PARTS
+        (fee + _HALF) // PARTS
+        + (stt + _HALF) // PARTS
+        + (exchange + _HALF) // PARTS
+        + (sebi + _HALF) // PARTS
         + stamp
-        + (gst + 100 * half) // (100 * PARTS)
+        + ((fee + exchange + sebi) * GST_PERCENT + _HALF_OF_GST) // _GST_PARTS
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import itemgetter
+from typing import Final
 
 from agent.portfolio.lots import Paise
 from agent.portfolio.pnl import rupees
@@ -19,6 +21,7 @@ from agent.risk.limits import (
     flat_refusal,
     margin_room,
     refusal,
+    risk_left,
     risk_room,
     rooms,
 )
@@ -32,6 +35,8 @@ from agent.risk.sizing import (
     trade_risk,
     wanted,
 )
+
+_SHARES: Final = itemgetter(1)  # of a cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
     refused = flat_refusal(book, proposal, settings)
     if refused is not None:
         return refused
-    mode, shares = wanted(proposal, settings)
+    mode, shares, planned = wanted(proposal, settings)
     if shares < 1:
         return _too_small(proposal, settings, mode)
     unit, note = proposal.unit_paise, ""
@@ -115,17 +120,22 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
     else:
         product = proposal.product
         margin, note = checked_margin(proposal.instrument, product, unit, proposal.margin)
-    measured: list[tuple[Room, Paise]] = [(room, unit) for room in rooms(book, proposal, settings)]
-    measured.append((margin_room(book, settings), margin))
+    limits, free = rooms(book, proposal, settings), margin_room(book, settings)
     lot = proposal.instrument.lot_size
     caps = [(mode, shares)]
-    caps += [(room.limit, _lots(room.left, each, lot)) for room, each in measured]
-    day, planned = risk_room(book, settings), trade_risk(proposal, shares)
-    within = shares if planned <= day.left else quantity_at_risk(proposal, int(day.left))
-    caps.append((day.limit, within))
-    caps += _shown(proposal, settings)
-    bound, quantity = min(caps, key=lambda cap: cap[1])
+    for limit, allowed, figure in limits:
+        left = allowed - figure
+        caps.append((limit, left // unit // lot * lot if left > 0 else 0))
+    caps.append((free.limit, _lots(free.left, margin, lot)))
+    budget = risk_left(book, settings)
+    within = shares if planned <= budget else quantity_at_risk(proposal, budget)
+    caps.append(("max_daily_loss", within))
+    _add_shown(caps, proposal, settings)
+    bound, quantity = min(caps, key=_SHARES)
     if quantity < 1:
+        measured: list[tuple[Room, Paise]] = [(Room(*limit), unit) for limit in limits]
+        measured.append((free, margin))
+        day = risk_room(book, settings)
         measured.append((day, Fraction(trade_risk(proposal, lot), lot)))
         return _no_room(bound, measured, lot)
     return Sized(
@@ -144,18 +154,16 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
 def _lots(left: Paise, each: Paise, lot: int) -> int:
     if each <= 0:
         return UNBOUNDED
-    return int(left // each) // lot * lot
+    return left // each // lot * lot
 
 
-def _shown(proposal: Proposal, settings: MoneySettings) -> list[tuple[str, int]]:
-    instrument, found = proposal.instrument, []
-    lot = instrument.lot_size
+def _add_shown(caps: list[tuple[str, int]], proposal: Proposal, settings: MoneySettings) -> None:
+    instrument = proposal.instrument
+    lot, freeze = instrument.lot_size, instrument.freeze_quantity
     if proposal.depth is not None:
-        found.append(("depth", proposal.depth // lot * lot))
-    if instrument.freeze_quantity is not None:
-        one = instrument.freeze_quantity // lot * lot
-        found.append(("freeze", one * settings.sizing.slices))
-    return found
+        caps.append(("depth", proposal.depth // lot * lot))
+    if freeze is not None:
+        caps.append(("freeze", freeze // lot * lot * settings.sizing.slices))
 
 
 def _too_small(proposal: Proposal, settings: MoneySettings, mode: str) -> Refusal:
@@ -164,7 +172,7 @@ def _too_small(proposal: Proposal, settings: MoneySettings, mode: str) -> Refusa
         words = "volatility_target: the daily volatility of the instrument is not known"
         return Refusal(mode, "unknown", "a volatility", "none", words)
     if mode == "risk_per_trade":
-        budget = settings.sizing.risk.paise(settings.capital.paise)
+        budget = settings.bounds.risk
         least = trade_risk(proposal, lot)
         what = f"the loss of {lot} at the stop's limit, charges included,"
         return refusal(mode, what, rupees(least), rupees(budget), "none")

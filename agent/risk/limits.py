@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from agent.market.instruments import Side
+from agent.market.instruments import LONG, SHORT
 from agent.portfolio.lots import Paise, PositionState
 from agent.portfolio.pnl import PRODUCTS, Slot, rounded, rupees
 from agent.risk.book import Book, sector_of
 from agent.risk.capital import pool_of
-from agent.risk.margin import fallback_margin, product_refusal
+from agent.risk.margin import INTRADAY, fallback_margin, product_refusal
 from agent.risk.settings import Amount, MoneySettings
 from agent.risk.sizing import Proposal
 
@@ -87,34 +87,36 @@ def _rule_refusal(book: Book, proposal: Proposal, settings: MoneySettings) -> Re
     why = product_refusal(instrument, side, proposal.product)
     if why is not None:
         return Refusal("product", proposal.product, "another product", "none", f"product: {why}")
-    if not (risk.allow_long if side is Side.LONG else risk.allow_short):
+    if not (risk.allow_long if side is LONG else risk.allow_short):
         key = f"allow_{side.value.lower()}"
         return Refusal(key, side.value, "the other side", "none", f"{key} is off")
-    if side is Side.SHORT and book.no_shorts:
+    if side is SHORT and book.no_shorts:
         return Refusal("no_shorts", side.value, "LONG", "none", f"no_shorts: {book.no_shorts}")
-    if proposal.product in {"MIS", "CO"} and not proposal.mis_allowed:
+    if not proposal.mis_allowed and proposal.product in INTRADAY:
         words = f"mis_allowed: the broker takes no MIS order in {instrument.key} today"
         return Refusal("mis_allowed", proposal.product, "CNC", "none", words)
-    if proposal.limit_paise < risk.min_price * 100 and not instrument.is_derivative:
+    if proposal.limit_paise < settings.bounds.least_price and not instrument.is_derivative:
         price = rupees(proposal.limit_paise)
         return refusal("min_price", "the price", price, f"from Rs {risk.min_price}", "none")
     return _price_refusal(proposal)
 
 
 def _price_refusal(proposal: Proposal) -> Refusal | None:
-    instrument, sign = proposal.instrument, proposal.side.sign
-    entry, stop = instrument.price(proposal.limit), instrument.price(proposal.stop_limit)
-    if proposal.limit <= 0 or proposal.stop_limit <= 0:
-        return refusal("price", "entry, stop", f"{entry}, {stop}", "above 0", "none")
-    if sign * (proposal.limit - proposal.stop_limit) <= 0:
+    price, sign = proposal.instrument.price, proposal.side.sign
+    entry, stop = proposal.limit, proposal.stop_limit
+    if entry <= 0 or stop <= 0:
+        both = f"{price(entry)}, {price(stop)}"
+        return refusal("price", "entry, stop", both, "above 0", "none")
+    if sign * (entry - stop) <= 0:
         beyond = "below" if sign > 0 else "above"
-        return refusal("stop", "the stop's limit", stop, f"{beyond} the entry {entry}", "none")
+        allowed = f"{beyond} the entry {price(entry)}"
+        return refusal("stop", "the stop's limit", price(stop), allowed, "none")
     if proposal.band is not None:
         low, high = proposal.band
-        for price in (proposal.limit, proposal.stop_limit):
-            if not low <= price <= high:
-                band = f"{instrument.price(low)} to {instrument.price(high)}"
-                return refusal("band", "a price", instrument.price(price), band, "none")
+        for ticks in (entry, stop):
+            if not low <= ticks <= high:
+                band = f"{price(low)} to {price(high)}"
+                return refusal("band", "a price", price(ticks), band, "none")
     return None
 
 
@@ -140,10 +142,12 @@ def _count_refusal(book: Book, proposal: Proposal, settings: MoneySettings) -> R
         return refusal("max_trades", "entries today", book.entries, risk.max_trades, 0)
     key = slot[0]
     trips = book.round_trips.get(key, 0)
-    trips += sum((key, product) in slots for product in PRODUCTS)
-    if position is None and trips >= risk.max_round_trips:
-        what = f"round trips of {key}, the open one counted,"
-        return refusal("max_round_trips", what, trips, risk.max_round_trips, 0)
+    # one can be open in each product: with room for all of them there is no need to count
+    if position is None and trips + len(PRODUCTS) >= risk.max_round_trips:
+        trips += sum((key, product) in slots for product in PRODUCTS)
+        if trips >= risk.max_round_trips:
+            what = f"round trips of {key}, the open one counted,"
+            return refusal("max_round_trips", what, trips, risk.max_round_trips, 0)
     return None
 
 
@@ -156,26 +160,32 @@ def _guard_refusal(book: Book, settings: MoneySettings) -> Refusal | None:
     return None
 
 
-def rooms(book: Book, proposal: Proposal, settings: MoneySettings) -> list[Room]:
-    """Return what each amount limit leaves for an entry of this side, symbol and sector."""
-    capital, risk, exposure = settings.capital.paise, settings.risk, book.exposure
+def rooms(book: Book, proposal: Proposal, settings: MoneySettings) -> list[tuple[str, int, Paise]]:
+    """Return each amount limit for an entry of this side, symbol and sector.
+
+    Returns
+    -------
+    list of (limit, allowed, figure): the fields of a `Room`, bare, for the way of every entry.
+    """
+    bounds, exposure = settings.bounds, book.exposure
     side, key = proposal.side, proposal.instrument.key
-    gross, mine = risk.max_gross.paise(capital), exposure.side(side)
-    side_key = "max_long" if side is Side.LONG else "max_short"
-    side_limit = risk.max_long if side is Side.LONG else risk.max_short
-    pool = f"capital.{settings.capital.mode}"
+    long = exposure.long + exposure.long_reserved
+    short = exposure.short + exposure.short_reserved
+    if side is LONG:
+        mine, other, most = long, exposure.short_decided, ("max_long", bounds.long, long)
+    else:
+        mine, other, most = short, exposure.long_decided, ("max_short", bounds.short, short)
     found = [
-        Room("max_gross", gross, exposure.gross),
-        Room(side_key, side_limit.paise(capital), mine),
-        Room("max_net", risk.max_net.paise(capital), mine - exposure.decided(side.opposite)),
-        Room("max_symbol", risk.max_symbol.paise(capital), exposure.symbols.get(key, 0)),
+        ("max_gross", bounds.gross, long + short),
+        most,
+        ("max_net", bounds.net, mine - other),
+        ("max_symbol", bounds.symbol, exposure.symbols.get(key, 0)),
     ]
     if settings.capital.mode == "separate":
-        found.append(Room(pool, pool_of(side, gross, settings.capital), mine))
-    if risk.max_sector is not None and book.sectors is not None:
-        sector = sector_of(book, key)
-        figure = exposure.sectors.get(sector, 0)
-        found.append(Room("max_sector", risk.max_sector.paise(capital), figure))
+        found.append(("capital.separate", pool_of(side, bounds.gross, settings.capital), mine))
+    if bounds.sector is not None and book.sectors is not None:
+        figure = exposure.sectors.get(sector_of(book, key), 0)
+        found.append(("max_sector", bounds.sector, figure))
     return found
 
 
@@ -190,9 +200,23 @@ def risk_room(book: Book, settings: MoneySettings) -> Room:
     lost = total.charges.total - total.day_gross
     return Room(
         "max_daily_loss",
-        settings.risk.max_daily_loss.paise(settings.capital.paise),
+        settings.bounds.daily_loss,
         lost + book.planned_risk_total + book.reserved_risk,
     )
+
+
+def risk_left(book: Book, settings: MoneySettings) -> int:
+    """Return `risk_room(...).left` in whole paise, rounded down.
+
+    Sums of fractions look for common divisors at every step; one division at the end is enough.
+    """
+    total = book.portfolio.total
+    figure, parts = total.charges.total, 1
+    for sum_ in (-total.day_gross, book.planned_risk_total, book.reserved_risk):
+        numerator, denominator = sum_.as_integer_ratio()
+        figure = figure * denominator + numerator * parts
+        parts *= denominator
+    return max(settings.bounds.daily_loss + -figure // parts, 0)
 
 
 def margin_room(book: Book, settings: MoneySettings) -> Room:
@@ -200,10 +224,10 @@ def margin_room(book: Book, settings: MoneySettings) -> Room:
     if book.margins is not None:
         used = sum(book.uncounted.values())
         return Room("margin", book.margins.available, used)
-    exposure = book.exposure
+    exposure, rates = book.exposure, settings.margin
     intraday = exposure.long_decided + exposure.short_decided - exposure.carry_decided
-    held = fallback_margin("MIS", intraday, settings.margin)
-    held += fallback_margin("CNC", exposure.carry_decided, settings.margin)
+    held = fallback_margin("MIS", intraday, rates)
+    held += fallback_margin("CNC", exposure.carry_decided, rates)
     flying = sum(e.quantity * e.margin for e in book.reserves.values())
     return Room("margin", settings.capital.paise, held + flying + book.blocked)
 
@@ -217,19 +241,19 @@ def sector_note(book: Book, settings: MoneySettings) -> str | None:
 
 def guards(book: Book, settings: MoneySettings) -> tuple[Breach, ...]:
     """Return every guard that has acted, the gravest first."""
-    capital, risk = settings.capital.paise, settings.risk
+    bounds = settings.bounds
     net = rounded(book.portfolio.day_net)
     found = []
-    loss = risk.max_daily_loss.paise(capital)
+    loss, most = bounds.daily_loss, bounds.drawdown
     if net <= -loss:
         words = (
             f"the day has lost {rupees(-net)}, allowed {rupees(loss)} "
-            f"({_base(risk.max_daily_loss, capital)}); realised, unrealised and the charges of "
-            "leaving are counted"
+            f"({_base(settings.risk.max_daily_loss, bounds.capital)}); realised, unrealised and "
+            "the charges of leaving are counted"
         )
         found.append(_flatten(book, "max_daily_loss", -net, loss, words))
-    if risk.max_drawdown is not None:
-        fall, most = rounded(book.best - net), risk.max_drawdown.paise(capital)
+    if most is not None:
+        fall = rounded(book.best - net)
         if fall >= most:
             best = rupees(book.best)
             words = f"{rupees(fall)} below the day's best {best}, allowed {rupees(most)}"

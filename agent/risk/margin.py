@@ -39,9 +39,8 @@ class Margins:
 
 def fallback_margin(product: str, value: Paise, settings: MarginSettings) -> Paise:
     """Return our own estimate of the margin of a value (of one share: its price), rounded up."""
-    percent = settings.fallback_mis if product in INTRADAY else settings.fallback_carry
-    numerator, denominator = percent.as_integer_ratio()
-    return -(-value * numerator // (100 * denominator))
+    part, whole = settings.mis_parts if product in INTRADAY else settings.carry_parts
+    return -(-value * part // whole)
 
 
 def checked_margin(

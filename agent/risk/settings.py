@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import cached_property
+from math import ceil
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -198,15 +199,72 @@ class MarginSettings(_Settings):
             )
         return self
 
+    @cached_property
+    def mis_parts(self) -> tuple[int, int]:
+        """`fallback_mis` as a whole number of parts, and how many parts the value has."""
+        numerator, denominator = self.fallback_mis.as_integer_ratio()
+        return numerator, 100 * denominator
+
+    @cached_property
+    def carry_parts(self) -> tuple[int, int]:
+        """`fallback_carry` likewise."""
+        numerator, denominator = self.fallback_carry.as_integer_ratio()
+        return numerator, 100 * denominator
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the amounts of the settings come to, paise; None where a limit is off.
+
+    `least_price` is `min_price` in whole paise, rounded up: a price below it is below both.
+    """
+
+    capital: int
+    gross: int
+    net: int
+    long: int
+    short: int
+    symbol: int
+    sector: int | None
+    daily_loss: int
+    drawdown: int | None
+    least_price: int
+    notional: int
+    risk: int
+    volatility: int
+
 
 @dataclass(frozen=True, slots=True)
 class MoneySettings:
-    """The four of them, as a decision takes them."""
+    """The four of them, as a decision takes them.
+
+    `bounds` are their amounts in paise: worked out once for settings, not for every question.
+    """
 
     capital: CapitalSettings = field(default_factory=CapitalSettings)
     sizing: SizingSettings = field(default_factory=SizingSettings)
     risk: RiskSettings = field(default_factory=RiskSettings)
     margin: MarginSettings = field(default_factory=MarginSettings)
+    bounds: Bounds = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        capital, risk, sizing = self.capital.paise, self.risk, self.sizing
+        bounds = Bounds(
+            capital,
+            gross=risk.max_gross.paise(capital),
+            net=risk.max_net.paise(capital),
+            long=risk.max_long.paise(capital),
+            short=risk.max_short.paise(capital),
+            symbol=risk.max_symbol.paise(capital),
+            sector=None if risk.max_sector is None else risk.max_sector.paise(capital),
+            daily_loss=risk.max_daily_loss.paise(capital),
+            drawdown=None if risk.max_drawdown is None else risk.max_drawdown.paise(capital),
+            least_price=ceil(risk.min_price * 100),
+            notional=sizing.notional.paise(capital),
+            risk=sizing.risk.paise(capital),
+            volatility=sizing.volatility.paise(capital),
+        )
+        object.__setattr__(self, "bounds", bounds)
 
 
 DEFAULTS: Final = MoneySettings()

@@ -14,11 +14,13 @@ from datetime import date
 from typing import Final
 
 from agent.market.charges import GST_PERCENT, PARTS, Rates, rates_for, total_on
-from agent.market.instruments import Instrument, Side
+from agent.market.instruments import LONG, Instrument, Side
 from agent.portfolio.lots import Paise, Position, plain
 from agent.risk.settings import MoneySettings
 
 ROUNDING_PAISE: Final = 6  # of the twelve components of two orders: half a paisa each at most
+_SCALE: Final = 100 * PARTS  # rates are in `PARTS`, the tax on charges in percent
+_CAP_SCALE: Final = (100 + GST_PERCENT) * PARTS
 UNBOUNDED: Final = 10**12  # more shares than any company has: "this rule does not bind"
 
 
@@ -84,7 +86,7 @@ class Proposal:
     @property
     def unit_paise(self) -> int:
         """The price that exposure is counted at: a SELL may fill above its limit."""
-        if self.side is Side.LONG or self.reference is None:
+        if self.side is LONG or self.reference is None:
             return self.limit_paise
         return max(self.limit, self.reference) * self.instrument.tick_paise
 
@@ -128,52 +130,58 @@ def quantity_at_risk(proposal: Proposal, budget: int) -> int:
     -------
     int, shares; 0 where not even one lot fits.
     """
+    return sized_at_risk(proposal, budget)[0]
+
+
+def sized_at_risk(proposal: Proposal, budget: int) -> tuple[int, int]:
+    """Return `quantity_at_risk` and the `trade_risk` of it: the solution has both."""
     lot = proposal.instrument.lot_size
     rates = rates_for(proposal.product, proposal.instrument.segment, proposal.on)
     quantity = _solve(proposal, rates, budget + ROUNDING_PAISE) // lot * lot
-    while quantity > 0 and trade_risk(proposal, quantity) > budget:
+    while quantity > 0:
+        loss = trade_risk(proposal, quantity)
+        if loss <= budget:
+            return quantity, loss
         quantity -= lot
-    return quantity
+    return quantity, 0
 
 
 def _solve(proposal: Proposal, rates: Rates, budget: int) -> int:
     """Return the largest quantity with unrounded charges: the best of the brokerage branches."""
     side, entry, stop = proposal.side, proposal.limit_paise, proposal.stop_paise
-    cap = rates.brokerage_cap_paise * (100 + GST_PERCENT) * PARTS  # in 1/(100*PARTS) paise
-    distance = side.sign * (entry - stop) * 100 * PARTS
-    legs = []
-    for price, buying in ((entry, side is Side.LONG), (stop, side is Side.SHORT)):
-        taxed = (rates.exchange + rates.sebi) * (100 + GST_PERCENT)
-        untaxed = (rates.stt[0 if buying else 1] + (rates.stamp if buying else 0)) * 100
-        legs.append((price * (taxed + untaxed), price * rates.brokerage * (100 + GST_PERCENT)))
-    (entry_tax, entry_fee), (stop_tax, stop_fee) = legs
-    base, money = distance + entry_tax + stop_tax, budget * 100 * PARTS
+    bought, sold = (entry, stop) if side is LONG else (stop, entry)
+    taxed = (rates.exchange + rates.sebi) * (100 + GST_PERCENT)
+    # all in 1/_SCALE paise, and but for the cap, a share
+    taxes = bought * (taxed + (rates.stt[0] + rates.stamp) * 100)
+    taxes += sold * (taxed + rates.stt[1] * 100)
+    fee, cap = rates.brokerage * (100 + GST_PERCENT), rates.brokerage_cap_paise * _CAP_SCALE
+    base, money = side.sign * (entry - stop) * _SCALE + taxes, budget * _SCALE
     # brokerage = min(fee, cap) on each leg: a quantity fits if it fits in one of the branches
     return max(
-        money // (base + entry_fee + stop_fee),
-        (money - cap) // (base + min(entry_fee, stop_fee)),
+        money // (base + fee * (entry + stop)),
+        (money - cap) // (base + fee * min(entry, stop)),
         (money - 2 * cap) // base,
     )
 
 
-def wanted(proposal: Proposal, settings: MoneySettings) -> tuple[str, int]:
-    """Return the name of the sizing rule and the shares that it gives, before any limit.
+def wanted(proposal: Proposal, settings: MoneySettings) -> tuple[str, int, int]:
+    """Return the sizing rule, the shares that it gives before any limit, and their `trade_risk`.
 
     `volatility_target` gives 0 where the volatility is not known.
     """
-    sizing, capital = settings.sizing, settings.capital.paise
-    lot = proposal.instrument.lot_size
-    match sizing.mode:
-        case "fixed_quantity":
-            shares = sizing.quantity
-        case "fixed_notional":
-            shares = sizing.notional.paise(capital) // proposal.limit_paise
-        case "risk_per_trade":
-            shares = quantity_at_risk(proposal, sizing.risk.paise(capital))
-        case "volatility_target":
-            spread = proposal.daily_sd
-            shares = int(sizing.volatility.paise(capital) // spread) if spread else 0
-    return sizing.mode, shares // lot * lot
+    mode, bounds = settings.sizing.mode, settings.bounds
+    if mode == "risk_per_trade":
+        shares, loss = sized_at_risk(proposal, bounds.risk)
+        return mode, shares, loss
+    if mode == "fixed_quantity":
+        shares = settings.sizing.quantity
+    elif mode == "fixed_notional":
+        shares = bounds.notional // proposal.limit_paise
+    else:
+        spread = proposal.daily_sd
+        shares = int(bounds.volatility // spread) if spread else 0
+    shares -= shares % proposal.instrument.lot_size
+    return mode, shares, trade_risk(proposal, shares)
 
 
 def slices_of(quantity: int, instrument: Instrument) -> tuple[int, ...]:

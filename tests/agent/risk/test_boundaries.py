@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.market.instruments import Instrument, Side
+from agent.portfolio.lots import plain
 from agent.portfolio.pnl import rounded
 from agent.risk import (
     Book,
@@ -28,7 +32,7 @@ from agent.risk import (
     reserve,
 )
 from agent.risk.capital import pool_of
-from agent.risk.limits import margin_room, risk_room
+from agent.risk.limits import margin_room, risk_left, risk_room
 from agent.risk.margin import checked_margin, fallback_margin, product_refusal
 from agent.risk.settings import CapitalSettings, MarginSettings, parse_amount
 from agent.risk.sizing import trade_risk
@@ -248,6 +252,27 @@ def test_what_the_day_may_still_lose_is_less_what_it_has_lost_and_what_stops_may
     assert risk_room(flying, rules).figure == lost + answer.risk
     assert risk_room(flying, rules).left == 5_000_00 - lost - answer.risk
     assert risk_room(flying, wide(max_daily_loss=1)).left == 0
+    assert risk_left(flying, rules) == 5_000_00 - lost - answer.risk
+    assert risk_left(flying, wide(max_daily_loss=1)) == 0
+
+
+PAISE = st.fractions(-10_000_00, 10_000_00, max_denominator=10_000)
+
+
+@given(PAISE, PAISE, PAISE, st.integers(0, 20_000))
+def test_the_whole_paise_of_the_risk_that_is_left_are_those_of_its_fraction(
+    gross: Fraction, planned: Fraction, reserved: Fraction, loss: int
+) -> None:
+    book = entered(open_book(ON), proposal(), wide())
+    total = replace(book.portfolio.total, day_gross=plain(gross))
+    book = replace(
+        book,
+        portfolio=replace(book.portfolio, total=total),
+        planned_risk_total=plain(planned),
+        reserved_risk=plain(reserved),
+    )
+    rules = wide(max_daily_loss=loss)
+    assert risk_left(book, rules) == floor(risk_room(book, rules).left)
 
 
 def test_all_shares_are_taken_where_the_day_s_loss_is_just_enough() -> None:

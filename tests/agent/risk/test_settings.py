@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -9,6 +11,7 @@ from agent.risk.settings import (
     DEFAULTS,
     CapitalSettings,
     MarginSettings,
+    MoneySettings,
     RiskSettings,
     SizingSettings,
     parse_amount,
@@ -90,6 +93,27 @@ def test_a_setting_does_not_change_under_a_decision() -> None:
 )  # fmt: skip
 def test_an_amount_is_rupees_or_a_share_of_the_capital(given: object, paise: int) -> None:
     assert parse_amount(given).paise(LAKH) == paise
+
+
+def test_the_bounds_are_the_amounts_of_the_settings_in_force() -> None:
+    bounds = DEFAULTS.bounds
+    assert (bounds.capital, bounds.notional, bounds.risk, bounds.volatility) == (
+        LAKH, 25_000_00, 250_00, 250_00)  # fmt: skip
+    own = {"max_gross": 1, "max_net": 2, "max_long": 3, "max_short": 4, "max_symbol": 5,
+           "max_sector": 6, "max_daily_loss": 7, "max_drawdown": 8, "min_price": 9}  # fmt: skip
+    risk = RiskSettings(**own)  # type: ignore[arg-type]
+    changed = replace(DEFAULTS, risk=risk)  # an operator's change: not the old one's amounts
+    told = [getattr(changed.bounds, field.name) for field in fields(changed.bounds)]
+    assert told == [LAKH, 1_00, 2_00, 3_00, 4_00, 5_00, 6_00, 7_00, 8_00, 9_00,
+                    25_000_00, 250_00, 250_00]  # fmt: skip
+    assert replace(DEFAULTS, capital=CapitalSettings(total=1)).bounds.gross == 100  # type: ignore[arg-type]
+    off = MoneySettings(risk=RiskSettings(max_sector=None, max_drawdown=None)).bounds
+    assert (off.sector, off.drawdown) == (None, None)
+
+
+@pytest.mark.parametrize(("rupees", "paise"), [("0", 0), ("50", 5000), ("49.991", 5000)])
+def test_the_least_price_in_paise_is_rounded_up(rupees: str, paise: int) -> None:
+    assert MoneySettings(risk=RiskSettings(min_price=rupees)).bounds.least_price == paise  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", ["-1%", "five", "", "%", "nan", -1, None, True, "1 %%"])

@@ -47,7 +47,8 @@ from tests.agent.risk.scenes import CASH, FUTURE, ON, entered, proposal, setting
 )
 def test_the_four_rules(rule: str, given: dict, wish: dict, shares: int) -> None:
     rules = settings(how=rule, total=100_000, **given)
-    assert wanted(proposal(**wish), rules) == (rule, shares)
+    wish_ = proposal(**wish)
+    assert wanted(wish_, rules) == (rule, shares, trade_risk(wish_, shares))
 
 
 def test_the_risk_of_a_trade_figure_by_figure() -> None:
