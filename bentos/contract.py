@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from bentos.checks import check_candles
+from bentos.faults import UNREADABLE, Terms, named
 from bentos.features import FEATURES
 from bentos.problems import Problem, invalid
 from bentos.windows import CandleArrays, Floats
@@ -35,7 +36,6 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=TS_MS_MAX)]
 Stamp = Milliseconds | Annotated[str, msgspec.Meta(max_length=40)]
 KEY_PATTERN = r"^[A-Z]{2,5}:[A-Z0-9&_. -]{1,48}\Z"
 REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,64}\Z"
-SOURCES = ("kite", "ticks")
 Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN)]
 RequestId = Annotated[str, msgspec.Meta(pattern=REQUEST_ID_PATTERN)]
 VersionNumber = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
@@ -139,10 +139,17 @@ class Shape:
 
 
 T = TypeVar("T")
+_TERMS = Terms(
+    values={"features": float | None, "context": Candles, "challengers": float},
+    keys=KEY_PATTERN,
+    words={
+        KEY_PATTERN: "an instrument as EXCHANGE:SYMBOL, like NSE:INFY",
+        REQUEST_ID_PATTERN: "1 to 64 of A-Za-z0-9._:-",
+    },
+    enum="kite or ticks",
+)
 _INSTANCE = msgspec.json.Decoder(Instance)
 _BATCH = msgspec.json.Decoder(Batch)
-# msgspec.DecodeError leaves out bad UTF-8 inside a text and deep nesting in an unknown field.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_instance(body: bytes | bytearray | memoryview) -> Instance:
@@ -223,105 +230,9 @@ def decoded(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
     except msgspec.ValidationError as fault:
-        raise _named(str(fault), body) from None
-    except _UNREADABLE as fault:
+        raise named(str(fault), body, _TERMS) from None
+    except UNREADABLE as fault:
         raise Problem("body-malformed", f"not JSON: {fault}"[:300]) from None
-
-
-# What the values of an object with free keys must be: msgspec says `[...]` instead of the key.
-_VALUES: dict[str, Any] = {
-    "features": float | None,
-    "context": Candles,
-    "challengers": float,
-}
-_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
-_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_WORDS = {
-    KEY_PATTERN: "an instrument as EXCHANGE:SYMBOL, like NSE:INFY",
-    REQUEST_ID_PATTERN: "1 to 64 of A-Za-z0-9._:-",
-}
-_ABSENT = object()
-
-
-def _named(said: str, body: bytes) -> Problem:
-    """Return the problem that msgspec's sentence tells: which field, expected what, found what.
-
-    "… - at `$.candles.open[3]`", or "… - at `key` in `$.context`" for a key of an object.
-    """
-    told, at, where = said.partition(" - at ")
-    path = where.rpartition("`$")[2].rstrip("`").lstrip(".") if at else ""
-    field, value = _followed(path, body)
-    missing, unknown = _MISSING.fullmatch(told), _UNKNOWN.fullmatch(told)
-    if missing:
-        return invalid(_joined(field, missing[1]), "a value: this field is needed", "nothing")
-    if unknown:
-        sent = value.get(unknown[1], _ABSENT) if isinstance(value, dict) else _ABSENT
-        return invalid(_joined(field, unknown[1][:60]), "no field of this name", _copied(sent))
-    if where.startswith("`key` in") and isinstance(value, dict):
-        value = next((key for key in value if not re.search(KEY_PATTERN, key)), _ABSENT)
-    return invalid(field or "body", _expected(told), _copied(value))
-
-
-def _joined(field: str, name: str) -> str:
-    return f"{field}.{name}" if field else name
-
-
-def _copied(value: Any) -> str | None:
-    """Return what was sent as text, for the answer and the log; both cut it."""
-    if value is _ABSENT:
-        return None
-    try:
-        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    except RecursionError:
-        return "a value nested too deeply"
-
-
-def _followed(path: str, body: bytes) -> tuple[str, Any]:
-    """Return a path with the key that msgspec leaves out, and what stands there."""
-    try:
-        value = json.loads(body)  # msgspec's own gives up on a number that no double holds
-    except (ValueError, RecursionError):
-        return path, _ABSENT
-    field = name = ""
-    for step in _STEP.finditer(path):
-        if step[1] is not None:
-            name = step[1]
-            field = _joined(field, name)
-            value = value.get(name, _ABSENT) if isinstance(value, dict) else _ABSENT
-        elif step[2] != "...":
-            place = int(step[2])
-            field += f"[{place}]"
-            there = isinstance(value, list) and place < len(value)
-            value = value[place] if there else _ABSENT
-        else:
-            key = _refused_key(value, _VALUES.get(name))
-            field += "[...]" if key is None else f".{key[:60]}"
-            value = _ABSENT if key is None else value[key]
-    return field, value
-
-
-def _refused_key(held: Any, kind: Any) -> str | None:
-    """Return the first key of an object whose value is not of a kind."""
-    for key, value in held.items() if isinstance(held, dict) else ():
-        try:
-            msgspec.convert(value, kind)
-        except (msgspec.ValidationError, RecursionError):
-            return str(key)
-        if isinstance(value, float) and math.isinf(value):  # 1e999
-            return str(key)
-    return None
-
-
-def _expected(said: str) -> str:
-    if said == "Number out of range":
-        return "a number that a double can hold"
-    for pattern, words in _WORDS.items():
-        if repr(pattern) in said:
-            return words
-    if said.startswith("Invalid enum value"):
-        return "one of " + " and ".join(SOURCES)
-    return said.removeprefix("Expected ").replace("`", "")[:300]
 
 
 def refuse_twice(text: bytes) -> None:
