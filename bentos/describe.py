@@ -34,16 +34,16 @@ def model_document(worker: Worker, model: Model) -> dict[str, Any]:
     active = model.active
     if active is not None:
         champion = active.champion.manifest
-        needed = set(active.shape.features)
+        needed = set(active.told.features)
         document |= {
-            "window": active.shape.window,
-            "interval": active.shape.interval,
+            "window": active.told.window,
+            "interval": active.told.interval,
             "features": [
                 {"name": f.name, "unit": f.unit, "look_back": f.look_back, "why": f.why}
                 for f in FEATURES
                 if f.name in needed
             ],
-            "context": list(active.shape.context),
+            "context": list(active.told.context),
             "universe": list(champion.said.get("universe") or []),
             "traffic": active.plan.document(),
         }

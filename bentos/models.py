@@ -53,12 +53,15 @@ class Active:
     ----------
     versions : every version of the plan that stands, shadows included
     missing : versions that should take traffic and do not: the champion answers for them
+    shape : what a question must look like: what the versions that take traffic need
+    told : what callers are told to send: what shadows need besides, which may refuse nobody
     """
 
     plan: Plan
     versions: Mapping[int, Loaded]
     missing: tuple[int, ...]
     shape: Shape
+    told: Shape
 
     @property
     def champion(self) -> Loaded:
@@ -223,7 +226,9 @@ class Pool:
         named = [v for v in dict.fromkeys(plan.split.versions) if v in model.loaded]
         versions = {v: model.loaded[v] for v in named}
         missing = tuple(v for v in plan.split.takers if v not in versions)
-        model.active = Active(plan, versions, missing, _shape(plan, versions))
+        taking = {v: versions[v] for v in plan.split.takers if v in versions}
+        shape, told = _shape(plan, taking), _shape(plan, versions)
+        model.active = Active(plan, versions, missing, shape, told)
 
     def _failed(
         self, model: Model, version: int | None, why: str, kind: str = "load-failed"

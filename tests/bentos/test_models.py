@@ -13,6 +13,7 @@ import pytest
 from bentos.models import Model, Pool
 from bentos.problems import Problem
 from tests.bentos.bundles import write_model, write_plan, write_version
+from tests.bentos.candles import walk
 
 HISTORY = {"who": "test", "why": "", "at": "2026"}
 
@@ -164,6 +165,20 @@ def test_a_version_that_fails_stays_out_and_the_old_plan_goes_on(
     told = {alert[:3] for alert in watched.alerts}
     assert told == {(kind, "tiny", 4), ("plan-not-followed", "tiny", None)}
     assert model.newest == 2
+
+
+def test_a_shadow_refuses_nobody(serving: Path) -> None:
+    """Callers are told what it needs; who has not read that yet is answered."""
+    write_version(serving / "tiny" / "versions" / "4", seed=4, window=80, golden=walk(80, 99))
+    change(serving, 2, champion=1, shadows=[4])
+    active = Watched(serving).model().active
+    assert active is not None
+    assert sorted(active.versions) == [1, 4]
+    assert (active.shape.window, active.told.window) == (60, 80)
+    change(serving, 3, champion=1, challengers={"4": 0.1})
+    active = Watched(serving).model().active
+    assert active is not None
+    assert (active.shape.window, active.told.window) == (80, 80)
 
 
 def test_a_fresh_worker_falls_back_to_the_newest_plan_that_stands(serving: Path) -> None:
