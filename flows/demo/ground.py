@@ -14,8 +14,18 @@ from pathlib import Path
 from agent.errors import EnvironmentRefused
 from agent.home import open_home
 from flows.locks import held
+from flows.settings import TOML
 
 MARK = ".ratchet-demo"
+OWN = """\
+# Written by `ratchet demo`: which of this home's datasets and models are meant where none is named.
+[pipeline]
+dataset = "{dataset}"
+model = "{model}"
+
+[agent.model]
+name = "{model}"
+"""
 
 
 @contextmanager
@@ -45,3 +55,8 @@ def clean_home(home: Path) -> Iterator[Path]:
             if path != mark:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield home
+
+
+def settle(root: Path, *, dataset: str, model: str) -> None:
+    """Write the settings by which commands on this home know what is its own."""
+    (root / TOML).write_text(OWN.format(dataset=dataset, model=model), encoding="utf-8")

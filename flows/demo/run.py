@@ -23,7 +23,7 @@ from flows import deploy
 from flows.children import Child, Children, require_free_port, wait_ready
 from flows.demo import figures
 from flows.demo.asking import Asker, Service, Unanswered
-from flows.demo.ground import clean_home
+from flows.demo.ground import clean_home, settle
 from flows.demo.memory import PeakMemory
 from flows.demo.replay import Replay, choose
 from flows.demo.report import render
@@ -68,6 +68,7 @@ def run_demo(settings: DemoSettings) -> dict[str, Any]:
     ):
         require_free_port(port, host=settings.base, purpose=purpose, setting=option)
     with clean_home(settings.home) as root, PeakMemory() as memory:
+        settle(root, dataset=DATASET, model=MODEL)
         story = _loop(Home.open(root), settings)
         document = _document(story, settings, memory.mib, time.monotonic() - began)
         report, summary = root / "report.html", root / "summary.json"

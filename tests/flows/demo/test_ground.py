@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import EnvironmentRefused, Refused
-from flows.demo.ground import clean_home
+from flows import chosen
+from flows.demo.ground import clean_home, settle
+from flows.home import Home
+from flows.settings import read_settings
 
 
 def test_a_second_run_starts_empty(home: Path) -> None:
@@ -35,3 +38,12 @@ def test_an_unwritable_home_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentRefused, match="file"), clean_home(tmp_path / "file"):
         pass
+
+
+def test_the_homes_own_model_is_meant_where_there_are_two(home: Path) -> None:
+    with clean_home(home) as root:
+        settle(root, dataset="candles", model="traded")
+    opened = Home.open(home)
+    assert chosen.dataset(opened, ["candles", "others"]) == "candles"
+    assert chosen.model(opened, ["another", "traded"]) == "traded"
+    assert read_settings(home).agent.model.name == "traded"
