@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 PREFIX = "RATCHET_SERVING__"
 BUNDLED = Path(__file__).resolve().parents[1] / "models"
@@ -116,5 +116,17 @@ def load_settings() -> ServingSettings:
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{name.lower()}: no setting of that name{hint}")
-    return ServingSettings()
+            raise ValueError(f"{name}: no setting of that name{hint}")
+    try:
+        return ServingSettings()
+    except ValidationError as fault:
+        told = "; ".join(f"{_variable(e['loc'])}: {e['msg']}" for e in fault.errors())
+        raise ValueError(told) from None  # what was found stays out: it may be a token
+    except SettingsError:  # the one setting that is no single value
+        raise ValueError(f'{PREFIX}MODELS: expected a list as JSON, like ["sample"]') from None
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """Return the variable of a setting that pydantic names by field or by alias."""
+    name = str(place[0]).upper()
+    return name if name.startswith(("RATCHET_", "MLFLOW_")) else PREFIX + name

@@ -207,7 +207,16 @@ def _settled(url: str, *, whole: bool) -> bool:
 
 def _check_host(host: str) -> None:
     try:
-        check_bind(host, load_settings())
+        settings = load_settings()
+    except ValueError as fault:
+        raise SettingRefused(
+            "the environment",
+            given=" ".join(str(fault).split()),
+            allowed="the settings of docs/serving.md",
+            fix="mend or unset the variable",
+        ) from fault
+    try:
+        check_bind(host, settings)
     except StartRefused as fault:
         raise SettingRefused(
             "--host", given=host, allowed="a loopback address, or both tokens", fix=str(fault)

@@ -58,8 +58,8 @@ def released_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serve(home: Path, *options: str, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "flows", "serve", "--home", str(home), *options],
-        cwd=ROOT, env=environment(home), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, **({"env": environment(home)} | more),
     )  # fmt: skip
 
 
@@ -215,6 +215,19 @@ def test_bad_options_are_one_message(
     assert (status, out) == (2, "")
     assert told in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("RATCHET_SERVING__TYPO", "1"), ("RATCHET_SERVING__POLL_S", "soon")]
+)
+def test_a_bad_variable_is_one_message(released_home: Path, name: str, value: str) -> None:
+    port = str(free_port())
+    more = {"env": environment(released_home) | {name: value}}
+    status, out, err = ended(serve(released_home, "--port", port, **more))
+    assert (status, out) == (2, "")
+    assert name in err
+    assert "bug" not in err
+    assert len(err.splitlines()) == 1
 
 
 def test_the_ready_file_of_a_killed_run_is_taken_away(released_home: Path, tmp_path: Path) -> None:
