@@ -39,3 +39,9 @@ def _human(document: dict[str, Any]) -> None:
     print(f"open trades {document['open_trades']}, day net {document['day_net_paise'] / 100:,.2f}")
     for waiting in document["waiting"]:
         print(f"  {waiting['side']} {waiting['key']} waits: {waiting['waits']}")
+    cuts = document.get("freeze_cuts", [])
+    if cuts is None:
+        print("the journal cannot be read: entries cut to the freeze quantity are not known")
+        return
+    for cut in cuts:
+        print(f"  cut to the freeze quantity: {cut['key']} {cut['words']}")

@@ -36,6 +36,7 @@ from agent.risk.sizing import (
     wanted,
 )
 
+FREEZE: Final = "freeze"  # what bound a size that the exchange's freeze quantity has cut
 _SHARES: Final = itemgetter(1)  # of a cap
 
 
@@ -73,15 +74,27 @@ class Sized:
     note: str = ""
 
     @property
+    def held_back(self) -> int:
+        """Shares that all other limits would have let in and the freeze quantity does not."""
+        if self.bound != FREEZE:
+            return 0
+        return min(shares for name, shares in self.caps if name != FREEZE) - self.quantity
+
+    @property
     def words(self) -> str:
         """The decision in one sentence, for the journal."""
-        instrument = self.proposal.instrument
+        instrument, back = self.proposal.instrument, ""
+        if self.held_back:
+            back = (
+                f"; {self.held_back} of {self.quantity + self.held_back} shares stay out: an order "
+                f"carries at most the exchange's freeze quantity of {instrument.freeze_quantity}"
+            )
         return (
             f"{self.proposal.side.value} {self.quantity} {instrument.key} at "
             f"{instrument.price(self.proposal.limit)}: decided by {self.bound}; exposure "
             f"{rupees(self.quantity * self.unit)}, at risk {rupees(self.risk)} to the stop's "
             f"limit {instrument.price(self.proposal.stop_limit)}, charges included"
-            f"{'; ' if self.note else ''}{self.note}"
+            f"{back}{'; ' if self.note else ''}{self.note}"
         )
 
     def reserve(self, intent: str) -> Reserve:
@@ -137,7 +150,7 @@ def decide_entry(book: Book, proposal: Proposal, settings: MoneySettings) -> Siz
         measured.append((free, margin))
         day = risk_room(book, settings)
         measured.append((day, Fraction(trade_risk(proposal, lot), lot)))
-        return _no_room(bound, measured, lot)
+        return _no_room(bound, measured, proposal)
     return Sized(
         quantity,
         bound,
@@ -163,7 +176,7 @@ def _add_shown(caps: list[tuple[str, int]], proposal: Proposal, settings: MoneyS
     if proposal.depth is not None:
         caps.append(("depth", proposal.depth // lot * lot))
     if freeze is not None:
-        caps.append(("freeze", freeze // lot * lot * settings.sizing.slices))
+        caps.append((FREEZE, freeze // lot * lot * settings.sizing.slices))
 
 
 def _too_small(proposal: Proposal, settings: MoneySettings, mode: str) -> Refusal:
@@ -179,11 +192,15 @@ def _too_small(proposal: Proposal, settings: MoneySettings, mode: str) -> Refusa
     return refusal(mode, "the size", 0, f"at least one lot of {lot}", "none")
 
 
-def _no_room(bound: str, measured: list[tuple[Room, Paise]], lot: int) -> Refusal:
+def _no_room(bound: str, measured: list[tuple[Room, Paise]], proposal: Proposal) -> Refusal:
+    lot, freeze = proposal.instrument.lot_size, proposal.instrument.freeze_quantity
     for room, each in measured:
         if room.limit == bound:
             what = f"one lot takes {rupees(each * lot)}; the figure"
             return refusal(
                 bound, what, rupees(room.figure), rupees(room.allowed), rupees(room.left)
             )
+    if bound == FREEZE:
+        what = "the exchange's freeze quantity, the most that an order carries,"
+        return refusal(bound, what, freeze, f"at least one lot of {lot}", "none")
     return refusal(bound, "shares to be had", 0, f"at least one lot of {lot}", "none")

@@ -133,7 +133,7 @@ class SizingSettings(_Settings):
         description="volatility_target: one standard deviation of a position's value in a day.",
     )
     slices: Annotated[int, Field(ge=1, le=10)] = Field(
-        1, description="Orders an entry may be cut into above the freeze quantity (1: never cut)."
+        1, description="Freeze quantities that a size may be; the agent sends one and no more."
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.errors import EnvironmentRefused, SettingRefused
 from agent.market.sessions import IST, epoch_ms
+from agent.risk.entry import FREEZE
 from agent.shell.views import iso
 
 
@@ -40,20 +41,44 @@ def read_refusals(home: Path, day: str | None, limit: int) -> list[dict[str, Any
     EnvironmentRefused, SettingRefused
         If there is no journal, or the day is none.
     """
-    since, until = 0, 2**62
-    if day:
-        on = datetime.combine(_day(day), datetime.min.time(), tzinfo=IST)
-        since, until = epoch_ms(on), epoch_ms(on + timedelta(days=1))
+    since, until = _bounds(day) if day else (0, 2**62)
     rows = read_rows(
         home,
         "select at_ms, key, words from notes where kind = 'refused' and at_ms >= ? and at_ms < ? "
         "order by seq desc limit ?",
         (since, until, limit),
     )
-    return [
-        {"at": iso(row["at_ms"]), "key": row["key"], "words": row["words"]}
-        for row in reversed(rows)
-    ]
+    return [_told(row) for row in reversed(rows)]
+
+
+def read_freeze_cuts(home: Path, day: str, limit: int) -> list[dict[str, Any]]:
+    """Return a day's newest signals that the freeze quantity made smaller or refused.
+
+    Oldest first, each with its words. The decision's own note is where they are.
+
+    Raises
+    ------
+    EnvironmentRefused, SettingRefused
+        If there is no journal, or the day is none.
+    """
+    since, until = _bounds(day)
+    rows = read_rows(
+        home,
+        "select at_ms, key, words from notes where kind in ('taken', 'refused') and at_ms >= ? "
+        "and at_ms < ? and ? in (json_extract(facts, '$.bound'), json_extract(facts, '$.reason')) "
+        "order by seq desc limit ?",
+        (since, until, FREEZE, limit),
+    )
+    return [_told(row) for row in reversed(rows)]
+
+
+def _told(row: sqlite3.Row) -> dict[str, Any]:
+    return {"at": iso(row["at_ms"]), "key": row["key"], "words": row["words"]}
+
+
+def _bounds(day: str) -> tuple[int, int]:
+    on = datetime.combine(_day(day), datetime.min.time(), tzinfo=IST)
+    return epoch_ms(on), epoch_ms(on + timedelta(days=1))
 
 
 def _trade(row: sqlite3.Row) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 from agent.console import tell
 from agent.core.events import Event
 from agent.core.restore import restored
+from agent.core.state import Desk
 from agent.errors import EnvironmentRefused, Refused, Retryable, SettingRefused
 from agent.kite.budget import Budget
 from agent.kite.session import Session, load
@@ -30,16 +31,18 @@ from agent.shell.broker import Broker
 from agent.shell.calls import Calls
 from agent.shell.clock import ExchangeClock, SystemClock, is_loopback
 from agent.shell.control import Control
+from agent.shell.history import read_freeze_cuts
 from agent.shell.inbox import Item, Stop
 from agent.shell.journal import Journal
 from agent.shell.loop import Loop, Parts
 from agent.shell.model import ModelClient
 from agent.shell.notices import Notices
-from agent.shell.settings import AgentSettings, calendar_of, read_settings, rules_of
+from agent.shell.settings import AgentSettings, calendar_of, read_settings, rules_of, slices_note
 from agent.shell.ticker import Ticker
 from agent.shell.views import Tally, positions_of, status_of, summary_of
 
 PAPER = "paper"
+CUTS_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ def run(
     """
     settings = read_settings(options.home)
     session = _session(options, settings, environment)
+    note = slices_note(settings)
+    if note is not None:
+        tell(note)
     kept = settings.journal
     journal = Journal(options.home, record_events=kept.events, keep_days=kept.keep_days)
     try:
@@ -120,7 +126,7 @@ def _run(
     loop.parts.skew, loop.parts.said = skew.skew_ms, tally.count
     first = loop.desk.numbers + 1
     reads = {
-        "status": lambda: status_of(loop.desk),
+        "status": lambda: status_with_cuts(options.home, loop.desk),
         "positions": lambda: positions_of(loop.desk),
     }
     control = Control(options.home, settings.control.port, inbox, reads)
@@ -180,6 +186,12 @@ def _loop(
     instance = instance_of(socket.gethostname(), str(options.home))
     rules = rules_of(settings, instance=instance, live=options.live)
     desk = restored(rules, journal.kept())
+    notices, note = (
+        Notices(settings.notices.urls, least=settings.notices.least),
+        slices_note(settings),
+    )
+    if note is not None:
+        notices.tell("warning", "sizing.slices", note)
     calls.know(desk.instruments)
     root = settings.broker.ticker_url
     parts = Parts(
@@ -187,7 +199,7 @@ def _loop(
         journal,
         calls,
         Ticker(session.api_key, session.access_token, root, calls.inbox),
-        Notices(settings.notices.urls, least=settings.notices.least),
+        notices,
         calls.inbox,
         silent_ms=rules.watch.silent_ms,
         skew_stop_ms=rules.watch.skew_stop_ms,
@@ -195,6 +207,19 @@ def _loop(
         bug=lambda event, fault: _log_bug(options.home, event, fault),
     )
     return Loop(desk, parts)
+
+
+def status_with_cuts(home: Path, desk: Desk) -> dict[str, Any]:
+    """Return the status, and which of the session's entries the freeze quantity has cut.
+
+    The journal knows, over a restart too. Where it cannot be read the list is None: that is no
+    reason to answer nothing at all.
+    """
+    status, cuts = status_of(desk), None
+    with suppress(EnvironmentRefused):
+        day = status["session"]
+        cuts = [] if day is None else read_freeze_cuts(home, day, CUTS_SHOWN)
+    return {**status, "freeze_cuts": cuts}
 
 
 def _prove(broker: Broker, root: str) -> None:

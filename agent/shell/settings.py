@@ -424,7 +424,28 @@ def rules_of(settings: AgentSettings, *, instance: str, live: bool) -> Rules:
             least=Fraction(settings.signals.least).limit_denominator(10_000),
             opposite=settings.signals.opposite,
         ),
-        money=MoneySettings(settings.capital, settings.sizing, settings.risk, settings.margin),
+        # one order an entry, whatever `slices` says: see `slices_note`
+        money=MoneySettings(
+            settings.capital,
+            settings.sizing.model_copy(update={"slices": 1}),
+            settings.risk,
+            settings.margin,
+        ),
+    )
+
+
+def slices_note(settings: AgentSettings) -> str | None:
+    """Say that an entry is one order where the settings ask for more.
+
+    A position has one exit order, and that may not be above the freeze quantity either: what
+    further slices brought in would be without a stop.
+    """
+    asked = settings.sizing.slices
+    if asked == 1:
+        return None
+    return (
+        f"agent.sizing.slices is {asked}: the agent enters one order a signal, of at most the "
+        "exchange's freeze quantity, because the one stop of a position is under it, too"
     )
 
 

@@ -9,12 +9,12 @@ from math import floor
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.market.instruments import Instrument, Side
 from agent.portfolio.lots import plain
-from agent.portfolio.pnl import rounded
+from agent.portfolio.pnl import rounded, rupees
 from agent.risk import (
     Book,
     Margins,
@@ -252,6 +252,11 @@ def test_what_the_day_may_still_lose_is_less_what_it_has_lost_and_what_stops_may
     assert risk_room(flying, rules).figure == lost + answer.risk
     assert risk_room(flying, rules).left == 5_000_00 - lost - answer.risk
     assert risk_room(flying, wide(max_daily_loss=1)).left == 0
+    refused = decide_entry(flying, proposal(n=2), wide(max_daily_loss=(lost + answer.risk) // 100))
+    assert isinstance(refused, Refusal)
+    assert refused.figure == rupees(
+        lost + answer.risk
+    )  # of the stops, too: not the day's loss alone
     assert risk_left(flying, rules) == 5_000_00 - lost - answer.risk
     assert risk_left(flying, wide(max_daily_loss=1)) == 0
 
@@ -260,6 +265,8 @@ PAISE = st.fractions(-10_000_00, 10_000_00, max_denominator=10_000)
 
 
 @given(PAISE, PAISE, PAISE, st.integers(0, 20_000))
+@example(Fraction(-1, 3), Fraction(7, 2), Fraction(5, 6), 500)
+@example(Fraction(50, 7), Fraction(100, 3), Fraction(200, 9), 500)
 def test_the_whole_paise_of_the_risk_that_is_left_are_those_of_its_fraction(
     gross: Fraction, planned: Fraction, reserved: Fraction, loss: int
 ) -> None:

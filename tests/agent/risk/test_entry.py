@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from agent.market.instruments import Side
 from agent.risk import (
     Margins,
+    MoneySettings,
+    Proposal,
     Refusal,
     Reserve,
     Sized,
@@ -53,6 +56,12 @@ def test_with_the_safe_defaults_a_quarter_percent_is_at_risk() -> None:
     assert "LONG 22 NSE:A at 1000.00: decided by risk_per_trade" in answer.words
 
 
+def sized(wish: Proposal, rules: MoneySettings) -> Sized:
+    answer = decide_entry(open_book(ON), wish, rules)
+    assert isinstance(answer, Sized), answer
+    return answer
+
+
 #   bound            settings that bind                     wish                    shares
 @pytest.mark.parametrize(
     ("bound", "given", "wish", "shares"),
@@ -80,6 +89,40 @@ def test_the_answer_says_which_constraint_bound(
     assert (answer.bound, answer.quantity) == (bound, shares)
     assert dict(answer.caps)[bound] == shares
     assert answer.risk > 0
+
+
+def test_what_the_freeze_quantity_keeps_out_is_told_in_words() -> None:
+    rules = wide(quantity=250_000, total=10**9)
+    cut = sized(proposal(depth=180_000), rules)
+    assert (cut.quantity, cut.held_back, cut.slices) == (100_000, 80_000, (100_000,))
+    assert (
+        "; 80000 of 180000 shares stay out: an order carries at most the exchange's freeze "
+        "quantity of 100000" in cut.words
+    )
+    lots = sized(proposal(instrument=replace(FUTURE, freeze_quantity=140)), wide(quantity=1000))
+    assert (lots.bound, lots.quantity, lots.held_back) == ("freeze", 100, 900)
+    assert "900 of 1000 shares stay out" in lots.words
+    for wish in (proposal(depth=100_000), proposal(depth=7)):  # no less without the freeze
+        whole = sized(wish, rules)
+        assert (whole.bound, whole.held_back) == ("depth", 0)
+        assert "freeze" not in whole.words
+
+
+def test_a_freeze_quantity_under_a_lot_is_refused_in_words() -> None:
+    wish = proposal(instrument=replace(FUTURE, freeze_quantity=49))
+    refused = decide_entry(open_book(ON), wish, wide())
+    assert isinstance(refused, Refusal)
+    assert (refused.limit, refused.figure) == ("freeze", "49")
+    assert "freeze quantity, the most that an order carries, is 49" in refused.words
+    assert "allowed at least one lot of 50" in refused.words
+
+
+def test_of_limits_without_room_the_first_is_named() -> None:
+    book = held((0, LONG))  # 1,000 rupees left of the gross, less than nothing of the symbol
+    wish = proposal(LONG, at="2000", product="CNC")
+    refused = decide_entry(book, wish, wide(max_gross=101_000, max_symbol=99_000))
+    assert isinstance(refused, Refusal)
+    assert refused.limit == "max_gross"
 
 
 def test_slices_above_the_freeze_quantity_by_setting() -> None:

@@ -43,6 +43,7 @@ from tests.agent.risk.scenes import CASH, FUTURE, ON, entered, proposal, setting
         ("volatility_target", {"volatility": "0.25%"}, {}, 0),
         ("risk_per_trade", {"risk": "0.25%"}, {}, 22),
         ("risk_per_trade", {"risk": "0.25%"}, {"stop": "980"}, 11),
+        ("risk_per_trade", {"risk": 10}, {}, 0),
     ],
 )
 def test_the_four_rules(rule: str, given: dict, wish: dict, shares: int) -> None:
