@@ -25,6 +25,7 @@ from agent.errors import RatchetError, Refused, Retryable, Unknown
 from agent.kite.budget import Budget
 from agent.market.instruments import Instrument
 from agent.market.sessions import Calendar, from_epoch_ms
+from agent.risk.freezes import with_freeze
 from agent.shell.broker import Broker, TokenDead, WritesRefused
 from agent.shell.inbox import Answer, Item
 from agent.shell.model import ModelClient
@@ -60,6 +61,7 @@ class Calls:
         self._model = model
         self._budget = budget
         self._calendar = calendar
+        self._freezes: Mapping[str, int] = {}
         self.inbox = inbox
         self._queue = Queue()
         self._flying: set[int] = set()
@@ -78,9 +80,18 @@ class Calls:
         """Calls that are being made."""
         return len(self._flying)
 
-    def know(self, instruments: Mapping[str, Instrument]) -> None:
-        """Let the broker read and write these instruments' prices before a day has been opened."""
+    def know(self, instruments: Mapping[str, Instrument], freezes: Mapping[str, int]) -> None:
+        """Take what is known before a day has been opened.
+
+        Parameters
+        ----------
+        instruments : mapping of key to Instrument
+            Whose prices the broker reads and writes already.
+        freezes : mapping of key to shares
+            Freeze quantities that the instruments dump does not have.
+        """
         self._broker.know(instruments)
+        self._freezes = freezes
 
     def add(self, call: cmd.Call, now_ms: int) -> None:
         """Take a call; it leaves with `dispatch`."""
@@ -228,9 +239,9 @@ class Calls:
             for row in self._broker.instruments(exchange):
                 try:
                     instrument = instrument_of(row)
-                except RatchetError:
+                except (RatchetError, KeyError, ValueError, TypeError, ArithmeticError):
                     continue  # a row that nobody can trade
-                known[instrument.key] = instrument
+                known[instrument.key] = with_freeze(instrument, self._freezes)
             self._dumps = {(e, d): v for (e, d), v in self._dumps.items() if d == day}
             self._dumps[exchange, day] = known
         return known

@@ -121,7 +121,7 @@ def tick_quote(tick: Mapping[str, Any], instrument: Instrument) -> Quote:
 
 
 def instrument_of(row: Mapping[str, Any]) -> Instrument:
-    """Return a row of the instruments dump as an instrument.
+    """Return a row of the instruments dump as an instrument; its freeze quantity, if it has one.
 
     Raises
     ------
@@ -135,6 +135,7 @@ def instrument_of(row: Mapping[str, Any]) -> Instrument:
         lot_size=int(row["lot_size"]) or 1,
         segment=str(row["segment"]),
         instrument_type=str(row["instrument_type"]),
+        freeze_quantity=int(float(row.get("freeze_quantity") or 0)) or None,
         name=str(row.get("name") or ""),
     )
 

@@ -37,7 +37,14 @@ from agent.shell.journal import Journal
 from agent.shell.loop import Loop, Parts
 from agent.shell.model import ModelClient
 from agent.shell.notices import Notices
-from agent.shell.settings import AgentSettings, calendar_of, read_settings, rules_of, slices_note
+from agent.shell.settings import (
+    AgentSettings,
+    calendar_of,
+    freezes_of,
+    read_settings,
+    rules_of,
+    slices_note,
+)
 from agent.shell.ticker import Ticker
 from agent.shell.views import Tally, positions_of, status_of, summary_of
 
@@ -192,7 +199,7 @@ def _loop(
     )
     if note is not None:
         notices.tell("warning", "sizing.slices", note)
-    calls.know(desk.instruments)
+    calls.know(desk.instruments, freezes_of(settings))
     root = settings.broker.ticker_url
     parts = Parts(
         clock,

@@ -35,6 +35,7 @@ from agent.core.rules import (
 )
 from agent.errors import SettingRefused
 from agent.market.sessions import NSE, Calendar
+from agent.risk.freezes import parse_freezes
 from agent.risk.sectors import parse_sectors
 from agent.risk.settings import (
     CapitalSettings,
@@ -83,6 +84,9 @@ class MarketSettings(_Part):
     universe: tuple[str, ...] = Field((), description="Symbols; empty: those of the model.")
     sectors_file: Path | None = Field(
         None, description="CSV of symbol and sector, for `risk.max_sector`."
+    )
+    freeze_file: Path | None = Field(
+        None, description="CSV of symbol and freeze_quantity: the most that one order may carry."
     )
     interval: str = Field("day", description="Candle interval where no model says one.")
     window: Annotated[int, Field(ge=2, le=2_000)] = Field(
@@ -461,19 +465,32 @@ def _policy(path: Path | None) -> Policy | None:
         ) from fault  # fmt: skip
 
 
+def freezes_of(settings: AgentSettings) -> dict[str, int]:
+    """Return the freeze quantities that `market.freeze_file` lists; none without one.
+
+    Raises
+    ------
+    SettingRefused
+        If it cannot be read.
+    """
+    path = settings.market.freeze_file
+    return {} if path is None else parse_freezes(_csv(path, "freeze_file"), source=str(path))
+
+
 def _sectors(path: Path | None) -> dict[str, str] | None:
-    if path is None:
-        return None
+    return None if path is None else parse_sectors(_csv(path, "sectors_file"), source=str(path))
+
+
+def _csv(path: Path, key: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         raise SettingRefused(
-            "agent.market.sectors_file",
+            f"agent.market.{key}",
             given=f"{path}: {fault}",
-            allowed="a CSV file with the columns symbol and sector",
+            allowed="a CSV file with a header and the column symbol",
             fix="mend the path, or remove the key",
         ) from fault
-    return parse_sectors(text, source=str(path))
 
 
 def _ms(seconds: float) -> int:

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from agent.cli import app
 from agent.core import commands as cmd
-from agent.errors import EnvironmentRefused
+from agent.errors import EnvironmentRefused, SettingRefused
 from agent.shell.control import Control
 from agent.shell.history import read_freeze_cuts
 from agent.shell.inbox import Item
 from agent.shell.journal import Journal
 from agent.shell.run import Options, run, status_with_cuts
-from agent.shell.settings import AgentSettings, rules_of, slices_note
+from agent.shell.settings import AgentSettings, freezes_of, rules_of, slices_note
 from tests.agent.orders.bench import INSTRUMENT, KEY, Bench
 
 DAY = "2025-11-03"
@@ -103,6 +103,23 @@ def test_more_slices_than_one_are_not_sent_and_the_start_says_so() -> None:
     assert note is not None
     assert "agent.sizing.slices is 3: the agent enters one order a signal" in note
     assert slices_note(AgentSettings()) is None
+
+
+def test_the_list_of_the_settings_is_read(tmp_path: Path) -> None:
+    assert freezes_of(AgentSettings()) == {}
+    path = tmp_path / "freeze.csv"
+    path.write_text("symbol,freeze_quantity\nAAA,120\n")
+    market = {"freeze_file": path}
+    assert freezes_of(AgentSettings(market=market)) == {KEY: 120}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [None, "symbol,shares\nAAA,1\n"])
+def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "freeze.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SettingRefused, match="freeze_file" if text is None else "freeze_quantity"):
+        freezes_of(AgentSettings(market={"freeze_file": path}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("slices", [1, 3])

@@ -326,3 +326,44 @@ def test_the_exchanges_clock_is_refused_elsewhere_and_says_when_nobody_is_there(
         ExchangeClock("https://api.kite.trade")
     with pytest.raises(Retryable):
         ExchangeClock("http://127.0.0.1:9").join()
+
+
+DUMP = """\
+instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,\
+instrument_type,segment,exchange{more}
+257,1,AAA,AAA LTD,0,,0,0.05,1,EQ,NSE,NSE{freeze}
+"""
+
+
+#  in the dump, in the list, what an order may carry
+@pytest.mark.parametrize(
+    ("told", "listed", "freeze"),
+    [(None, {}, None), (None, {"NSE:AAA": 120}, 120), ("900", {}, 900),
+     ("900", {"NSE:AAA": 120}, 120), ("", {"NSE:BBB": 1}, None)],
+)  # fmt: skip
+def test_a_freeze_quantity_is_the_list_s_or_the_dump_s(
+    calls: tuple[Calls, SimpleQueue[Item]], server: Scripted,
+    told: str | None, listed: dict[str, int], freeze: int | None,
+) -> None:  # fmt: skip
+    made, inbox = calls
+    more, cell = ("", "") if told is None else (",freeze_quantity", f",{told}")
+    server.body, server.kind = DUMP.format(more=more, freeze=cell).encode(), "text/csv"
+    made.know({}, listed)
+    made.add(cmd.OpenDay(1, Priority.READ, ("NSE:AAA",), NOW), NOW)
+    made.dispatch(NOW)
+    (opened,) = answers(inbox, 1)
+    assert isinstance(opened, ev.DayOpened)
+    assert opened.instruments["NSE:AAA"].freeze_quantity == freeze
+
+
+def test_a_row_of_the_dump_that_cannot_be_read_is_an_instrument_that_is_missing(
+    calls: tuple[Calls, SimpleQueue[Item]], server: Scripted
+) -> None:
+    made, inbox = calls
+    text = DUMP.format(more=",freeze_quantity", freeze=",many")
+    server.body, server.kind = text.encode(), "text/csv"
+    made.add(cmd.OpenDay(1, Priority.READ, ("NSE:AAA",), NOW), NOW)
+    made.dispatch(NOW)
+    (opened,) = answers(inbox, 1)
+    assert isinstance(opened, ev.DayOpened)
+    assert opened.missing == ("NSE:AAA",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -125,4 +126,9 @@ def test_an_instrument_of_the_dump() -> None:
         "exchange": "NSE", "tradingsymbol": "AAA", "instrument_token": 257, "tick_size": 0.05,
         "lot_size": 1, "segment": "NSE", "instrument_type": "EQ", "name": "AAA LTD",
     }  # fmt: skip
-    assert instrument_of(row) == Instrument("NSE:AAA", 257, Decimal("0.05"), name="AAA LTD")
+    listed = Instrument("NSE:AAA", 257, Decimal("0.05"), name="AAA LTD")
+    assert instrument_of(row) == listed
+    for told, freeze in (("1800", 1800), ("1800.0", 1800), (1800, 1800), ("", None), (0, None)):
+        assert instrument_of({**row, "freeze_quantity": told}) == replace(
+            listed, freeze_quantity=freeze
+        )
