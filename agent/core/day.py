@@ -117,10 +117,11 @@ def on_timer(turn: Turn, name: str) -> None:
 def money_guards(turn: Turn) -> None:
     """Set the modes that the day's losses and the margin call for."""
     desk = turn.desk
-    if desk.money is None:
-        return
+    if desk.money is None or (desk.money is turn.calm and not desk.guards):
+        return  # asked already in this turn: what they say hangs on the money alone
     breaches = guards(desk.money, desk.rules.money)
     if not breaches and not desk.guards:
+        turn.calm = desk.money
         return
     found = {breach.limit: breach for breach in breaches}
     for name in MONEY_GUARDS:

@@ -30,7 +30,8 @@ from typing import NamedTuple
 
 from agent.core.events import TickSeen
 from agent.core.levels import atr_ticks, circuit_of, tighter_risk
-from agent.core.state import AtrState, Desk, Guard, Sight, unwritten
+from agent.core.marks import on_marks
+from agent.core.state import AtrState, Desk, Guard, Sight, blank_desk, put_bare
 from agent.core.trade import Trade
 from agent.core.values import Mode, OrderRow, Quote
 from agent.frozen import replace
@@ -45,7 +46,6 @@ from agent.trailing.rules import Rules
 
 IDLE_MAX = 1_000  # ticks of keys without a trade that may wait: what a desk holds stays bounded
 FAR = 1 << 62
-_made = tuple.__new__  # a named tuple's own constructor takes three times as long
 PRICES_MAX = 4_096  # prices whose worth a lull remembers
 
 
@@ -114,7 +114,8 @@ class Known:
         self.held: Mapping[tuple[str, str], int] | None = None
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Frame:
     """What stays the same over a stretch of idle ticks.
 
     `desk` is the last one written down; `lulls` has every key with a trade, None where its ticks
@@ -130,6 +131,10 @@ class Frame(NamedTuple):
     fall: Paise
     whole: bool
     known: Known
+
+    def idle(self, bare: Bare) -> Idle:
+        """Return what a desk holds, by name."""
+        return tuple.__new__(Idle, bare)  # its own constructor takes three times as long
 
 
 class Asked(NamedTuple):
@@ -162,23 +167,24 @@ class Idle(NamedTuple):
         desk, asked = self.frame.desk, self.asked
         sights = {**desk.sights, **self._others()}
         trades, lulls, book = dict(desk.trades), dict(desk.lulls), desk.money
+        marks: dict[str, Paise] = {}
         for key, seen in self.seen.items():
             lull, last = self.frame.lulls.get(key), seen[3]
-            if lull is None or book is None:
+            if lull is None:
                 continue
             trade = lull.trade
-            if isinstance(last, TickSeen):
+            if type(last) is TickSeen:
                 quote = last.quote
                 sights[key] = Sight(quote, last.at_ms)
+                marks[key] = trade.instrument.paise(quote.last)
                 trade = _after(trade, quote)
-                book = money.on_mark(book, key, trade.instrument.paise(quote.last))
             if asked.book_call > trade.book_call:
                 trade = replace(trade, book_call=asked.book_call)
             if trade is not lull.trade:
                 trades[trade.number], lulls[key] = trade, replace(lull, trade=trade)
         if book is not None and self.seen:
             # the marks came one by one here: only `self.best` has seen them as they came
-            book = replace(book, best=self.best)
+            book = on_marks(book, marks, self.best)
             if asked.margins is not None:
                 book = money.on_margins(book, asked.margins)
         return replace(
@@ -202,14 +208,16 @@ class Idle(NamedTuple):
         return {tick.key: Sight(tick.quote, tick.at_ms) for tick in reversed(ticks)}
 
 
+# An `Idle` without its names, as a desk holds it.
+Bare = tuple[Frame, int, int, Log | None, Paise, Paise, Mapping[str, Seen], Asked]
+
+
 def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
     """Return the desk after a tick that is proven idle; None where it is not."""
-    idle = desk.idle
-    if idle is None:
-        idle = begun(desk)
-        if idle is None:
-            return None
-    frame, now_ms, waiting, log, net, best, seen, asked = idle
+    bare = desk.bare or begun(desk)
+    if bare is None:
+        return None
+    frame, now_ms, waiting, log, net, best, seen, asked = bare
     at_ms, key = event.at_ms, event.key
     if at_ms < now_ms:
         return None
@@ -240,7 +248,9 @@ def idle_after(desk: Desk, event: TickSeen) -> Desk | None:
         if waiting >= IDLE_MAX:
             return None
         waiting, log = waiting + 1, (event, log)
-    return unwritten(_made(Idle, (frame, at_ms, waiting, log, net, best, seen, asked)), at_ms)
+    after = blank_desk(Desk)  # as `unwritten` does, without its call
+    put_bare(after, (frame, at_ms, waiting, log, net, best, seen, asked))
+    return after
 
 
 def lull_of(desk: Desk, number: int) -> Lull | None:
@@ -266,7 +276,7 @@ def lull_of(desk: Desk, number: int) -> Lull | None:
         return None  # a move that this price forbids is sent at the next one that does not
     known = desk.atrs.get((trade.key, desk.interval))
     atr = atr_ticks(desk, trade.key)
-    if bounds is None or (atr is not None and atr > 0 and is_news(levels.trail.gauge, atr)):
+    if bounds is None or (atr is not None and is_news(levels.trail.gauge, atr) and atr > 0):
         return None
     trail, rules = levels.trail, levels.trail.rules
     if target_now(levels.plan, rules, trail.target, trail.move, trail.signal) != trail.target:
@@ -350,7 +360,7 @@ def _after(trade: Trade, quote: Quote) -> Trade:
     return replace(trade, levels=replace(levels, trail=replace(levels.trail, screen=screen)))
 
 
-def begun(desk: Desk) -> Idle | None:
+def begun(desk: Desk) -> Bare | None:
     """Return where idle ticks of a written desk begin, if any can be."""
     if desk.candidates or (desk.mode >= Mode.FLATTEN and desk.operator is not Mode.HALT):
         return None
@@ -374,9 +384,9 @@ def begun(desk: Desk) -> Idle | None:
                 len(found) == len(lulls),
             )
             frame = Frame(desk, lulls, opens_ms, closes_ms, floor, fall, whole, Known())
-            return Idle(frame, desk.now_ms, 0, None, net, best, seen, asked)
+            return frame, desk.now_ms, 0, None, net, best, seen, asked
     frame = Frame(desk, dict.fromkeys(lulls), 0, 0, 0, 0, whole=False, known=Known())
-    return Idle(frame, desk.now_ms, 0, None, 0, 0, {}, asked)
+    return frame, desk.now_ms, 0, None, 0, 0, {}, asked
 
 
 def _room(desk: Desk) -> tuple[Paise, Paise]:

@@ -58,9 +58,13 @@ def policy_of(text: str) -> Policy:
 def atr_ticks(desk: Desk, key: str) -> Fraction | None:
     """Return the ATR of an instrument on the model's candles, ticks."""
     known = desk.atrs.get((key, desk.interval))
-    if known is None or known.value is None:
-        return None
-    return Fraction(round(known.value * ATR_PARTS), ATR_PARTS)
+    return None if known is None or known.value is None else _in_parts(known.value)
+
+
+@lru_cache(maxsize=1024)
+def _in_parts(atr: float) -> Fraction:
+    """Return an ATR as it is passed on; asked at every tick, another only after a candle."""
+    return Fraction(round(atr * ATR_PARTS), ATR_PARTS)
 
 
 def ensure_levels(turn: Turn, trade: Trade) -> Trade:
@@ -100,7 +104,8 @@ def _opened(turn: Turn, trade: Trade) -> Trade:
         )
     except SettingRefused as fault:
         return close(turn, trade, Reason.UNPROTECTED, f"no levels at this entry: {fault}")
-    trail = open_position(plan, opened_ms=turn.at_ms // 1000 * 1000)
+    # the plan's own ATR, as the very value that the ticks will bring: then no sum tells it is known
+    trail = open_position(plan, opened_ms=turn.at_ms // 1000 * 1000, atr=atr)
     standing = trade.exit.terms.trigger_ticks if trade.exit is not None else None
     if adopted and standing is not None and trade.side.sign * (standing - trail.stop) > 0:
         trail = replace(trail, stop=standing)

@@ -29,9 +29,10 @@ def quiet_after(desk: Desk, event: ev.Event) -> Answer | None:
     """Return state and commands after a poll or an answer that brings no news; else None."""
     if isinstance(event, ev.TimerFired) and event.name != "poll":
         return None
-    idle = desk.idle or begun(desk)
-    if idle is None or not idle.frame.whole or event.at_ms < idle.now_ms:
+    bare = desk.bare or begun(desk)
+    if bare is None or not bare[0].whole or event.at_ms < bare[1]:
         return None
+    idle = bare[0].idle(bare)
     match event:
         case ev.TimerFired():
             return _polled(idle, event.at_ms)
@@ -104,7 +105,8 @@ def _answered(asked: Asked, call: int) -> Asked:
 
 
 def _after(idle: Idle, at_ms: int, asked: Asked) -> Desk:
-    return unwritten(idle._replace(now_ms=at_ms, asked=asked), at_ms)
+    frame, _, waiting, log, net, best, seen, _ = idle
+    return unwritten((frame, at_ms, waiting, log, net, best, seen, asked))
 
 
 def _no_news(frame: Frame, rows: tuple[OrderRow, ...]) -> bool:

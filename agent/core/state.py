@@ -19,7 +19,7 @@ from agent.risk.book import Book
 from agent.signals.signal import Candidate
 
 if TYPE_CHECKING:
-    from agent.core.idle import Idle, Lull
+    from agent.core.idle import Bare, Idle, Lull
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,9 @@ class Desk:
         Books read without a reason, for every n-th to read the positions.
     lulls : mapping of key to Lull
         Proofs that ticks are idle (idle.py): follow from the rest, and are no part of the value.
-    idle : Idle or None
-        On a desk that is not written down yet: what its idle ticks add up to.
+    bare : tuple or None
+        On a desk that is not written down yet: what its idle ticks add up to, the parts of `idle`
+        without their names (one tuple a tick instead of two).
     """
 
     rules: Rules
@@ -114,23 +115,32 @@ class Desk:
     margins_per_share: Mapping[tuple[str, str], int] = field(default_factory=dict)
     lulls: Mapping[str, Lull] = field(default_factory=dict, compare=False, repr=False)
     # not copied by `replace`: what is changed has been written down
-    idle: Idle | None = field(default=None, init=False, compare=False, repr=False)
+    bare: Bare | None = field(default=None, init=False, compare=False, repr=False)
 
     if not TYPE_CHECKING:  # for a checker every field is there, and no other
 
         def __getattr__(self, name: str) -> Any:
             """Write down what is not written yet: called for a slot that holds nothing."""
-            if name == "idle" or name not in Desk.__dataclass_fields__:
+            if name not in Desk.__dataclass_fields__:
                 raise AttributeError(f"a desk has no {name}")
+            if name == "now_ms":  # asked for alone, and known without the rest
+                return self.idle.now_ms
             written = self.idle.written()
             for field_name in Desk.__dataclass_fields__:
-                if field_name != "idle":
+                if field_name != "bare":
                     object.__setattr__(self, field_name, getattr(written, field_name))
             return getattr(self, name)
 
     @property
+    def idle(self) -> Idle | None:
+        """What the idle ticks add up to on a desk that is not written down yet, else None."""
+        return None if self.bare is None else self.bare[0].idle(self.bare)
+
+    @property
     def mode(self) -> Mode:
         """The strictest of what the operator and the guards set."""
+        if not self.guards:
+            return self.operator
         return max([self.operator, *(guard.mode for guard in self.guards.values())])
 
     @property
@@ -146,13 +156,12 @@ class Desk:
         return None
 
 
-_blank: Callable[[type[Desk]], Desk] = object.__new__
-_put_idle, _put_now = vars(Desk)["idle"].__set__, vars(Desk)["now_ms"].__set__
+blank_desk: Callable[[type[Desk]], Desk] = object.__new__
+put_bare: Callable[[Desk, Bare], None] = vars(Desk)["bare"].__set__
 
 
-def unwritten(idle: Idle, now_ms: int) -> Desk:
+def unwritten(bare: Bare) -> Desk:
     """Return the desk after idle ticks; its other fields are written when one is read."""
-    desk = _blank(Desk)
-    _put_idle(desk, idle)
-    _put_now(desk, now_ms)
+    desk = blank_desk(Desk)
+    put_bare(desk, bare)
     return desk

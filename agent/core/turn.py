@@ -15,20 +15,23 @@ from agent.core.state import Desk, Guard, Sight
 from agent.core.trade import Trade
 from agent.core.values import Mode, Priority
 from agent.frozen import replace
+from agent.risk.book import Book
 
 
 class Turn:
     """The desk and the commands while one event is being worked on."""
 
-    __slots__ = ("at_ms", "commands", "desk", "still", "touched")
+    __slots__ = ("at_ms", "calm", "commands", "desk", "still", "touched")
 
     def __init__(self, desk: Desk, at_ms: int) -> None:
-        self.at_ms = max(at_ms, desk.now_ms)  # time never runs backwards in here
+        idle = desk.idle
         # A copy of this turn's own: `set` writes into it, and nobody else has seen it yet.
-        self.desk = replace(desk) if desk.idle is None else desk.idle.written()
+        self.desk = replace(desk) if idle is None else idle.written()
+        self.at_ms = max(at_ms, self.desk.now_ms)  # time never runs backwards in here
         self.set(now_ms=self.at_ms)
         self.commands: list[Command] = []
         self.touched: set[int] = set()
+        self.calm: Book | None = None  # the money that no guard has acted on, and none was up
         self.still: set[int] = set()  # trades that were driven and needed nothing
 
     def set(self, **changes: Any) -> None:

@@ -96,7 +96,7 @@ class TrailState:
     def best(self) -> Fraction:
         """Best price so far in ticks."""
         rules = self.rules
-        return Fraction(rules.sign * (rules.entry + self.move)) / rules.units
+        return Fraction(rules.sign * (rules.entry + self.move), rules.units)
 
     @property
     def activated(self) -> bool:
@@ -130,7 +130,7 @@ class Move:
     @property
     def favourable(self) -> Fraction:
         """Best favourable move, ticks."""
-        return Fraction(self.after.move) / self.after.rules.units
+        return Fraction(self.after.move, self.after.rules.units)
 
     @property
     def atr(self) -> Fraction | None:
@@ -144,7 +144,7 @@ class Move:
             return None
         rules = self.after.rules
         top, over = candidate(rules, self.after.move, self.after.gauge)
-        return rules.sign * Fraction(top) / over
+        return Fraction(rules.sign * top, over)
 
     @property
     def bound_by(self) -> str:
@@ -297,7 +297,7 @@ def step(
     favourable = signed * rules.units - rules.entry
     if favourable > move:
         move, settled = favourable, False
-    if atr is not None and atr > 0 and is_news(gauge, atr):
+    if atr is not None and is_news(gauge, atr) and atr > 0:
         if rules.atr is None:
             rules, move = learn_atr(plan, rules, move, atr)
         gauge, settled = gauge_of(rules, atr), False
@@ -363,7 +363,7 @@ def settle_by_quote(
 
 def with_atr(plan: Plan, state: TrailState, atr: Ticks | None) -> TrailState:
     """Return the state once an ATR is known that came without a step: the next one uses it."""
-    if atr is None or atr <= 0 or not is_news(state.gauge, atr):
+    if atr is None or not is_news(state.gauge, atr) or atr <= 0:
         return state
     rules, move = state.rules, state.move
     if rules.atr is None:

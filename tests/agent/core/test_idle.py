@@ -60,7 +60,7 @@ class Twin:
 def same(fast: Desk, plain: Desk, event: ev.Event | None = None) -> None:
     """Compare two desks, the field that differs named; then as the journal writes trades."""
     for name in Desk.__dataclass_fields__:
-        if name not in {"lulls", "idle"}:
+        if name not in {"lulls", "bare"}:
             assert getattr(fast, name) == getattr(plain, name), (name, event)
     assert list(fast.sights) == list(plain.sights)
     assert list(fast.trades) == list(plain.trades)
