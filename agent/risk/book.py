@@ -19,7 +19,7 @@ from datetime import date
 
 from agent.errors import check
 from agent.frozen import replace
-from agent.market.instruments import Side
+from agent.market.instruments import LONG, SHORT, Side
 from agent.portfolio import pnl
 from agent.portfolio.lots import Closed, Fill, Paise, Position, plain
 from agent.portfolio.pnl import Portfolio, Slot, slots_of
@@ -69,13 +69,13 @@ class Exposure:
 
     def side(self, side: Side) -> Paise:
         """Return all exposure of one side, entries in flight included."""
-        if side is Side.LONG:
+        if side is LONG:
             return self.long + self.long_reserved
         return self.short + self.short_reserved
 
     def decided(self, side: Side) -> Paise:
         """Return the positions' exposure of one side at the prices decided."""
-        return self.long_decided if side is Side.LONG else self.short_decided
+        return self.long_decided if side is LONG else self.short_decided
 
     @property
     def gross(self) -> Paise:
@@ -264,7 +264,7 @@ def _revalued(book: Book, exposure: Exposure, key: str, side: Side, change: Pais
     symbols, sectors = _added(exposure.symbols, key, change), exposure.sectors
     if book.sectors is not None:
         sectors = _added(sectors, sector_of(book, key), change)
-    if side is Side.LONG:
+    if side is LONG:
         return replace(exposure, long=exposure.long + change, symbols=symbols, sectors=sectors)
     return replace(exposure, short=exposure.short + change, symbols=symbols, sectors=sectors)
 
@@ -272,7 +272,7 @@ def _revalued(book: Book, exposure: Exposure, key: str, side: Side, change: Pais
 def _reserved(book: Book, entry: Reserve, value: Paise, *, slots: int) -> Book:
     """Add a value (and count) of an entry in flight to the sums."""
     exposure = book.exposure
-    long = value if entry.side is Side.LONG else 0
+    long = value if entry.side is LONG else 0
     symbols, sectors = _shared(book, entry.slot[0], value)
     return replace(
         book,
@@ -305,8 +305,8 @@ def moved(book: Book, slot: Slot, before: Position | None, after: Position | Non
         return book
     exposure = book.exposure
     sums = {
-        Side.LONG: [exposure.long, exposure.long_decided],
-        Side.SHORT: [exposure.short, exposure.short_decided],
+        LONG: [exposure.long, exposure.long_decided],
+        SHORT: [exposure.short, exposure.short_decided],
     }
     moved: Paise = 0
     carry, blocked = exposure.carry_decided, book.blocked
@@ -324,10 +324,10 @@ def moved(book: Book, slot: Slot, before: Position | None, after: Position | Non
         book,
         exposure=replace(
             exposure,
-            long=sums[Side.LONG][0],
-            long_decided=sums[Side.LONG][1],
-            short=sums[Side.SHORT][0],
-            short_decided=sums[Side.SHORT][1],
+            long=sums[LONG][0],
+            long_decided=sums[LONG][1],
+            short=sums[SHORT][0],
+            short_decided=sums[SHORT][1],
             carry_decided=carry,
             symbols=symbols,
             sectors=sectors,

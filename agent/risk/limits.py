@@ -169,16 +169,11 @@ def rooms(book: Book, proposal: Proposal, settings: MoneySettings) -> list[tuple
     """
     bounds, exposure = settings.bounds, book.exposure
     side, key = proposal.side, proposal.instrument.key
-    long = exposure.long + exposure.long_reserved
-    short = exposure.short + exposure.short_reserved
-    if side is LONG:
-        mine, other, most = long, exposure.short_decided, ("max_long", bounds.long, long)
-    else:
-        mine, other, most = short, exposure.long_decided, ("max_short", bounds.short, short)
+    mine = exposure.side(side)
     found = [
-        ("max_gross", bounds.gross, long + short),
-        most,
-        ("max_net", bounds.net, mine - other),
+        ("max_gross", bounds.gross, exposure.gross),
+        ("max_long", bounds.long, mine) if side is LONG else ("max_short", bounds.short, mine),
+        ("max_net", bounds.net, mine - exposure.decided(side.opposite)),
         ("max_symbol", bounds.symbol, exposure.symbols.get(key, 0)),
     ]
     if settings.capital.mode == "separate":
