@@ -37,7 +37,7 @@ from agent.core.turn import Turn
 from agent.core.values import Fault, Mode, Quote, Role
 from agent.core.windows import on_candle, on_history
 from agent.frozen import replace
-from agent.orders.drive import drive
+from agent.orders.drive import at_rest, drive
 from agent.orders.exits import pushed_back
 from agent.orders.fills import legs_of, put_leg, take_row
 from agent.orders.leg import Leg, answered, failed
@@ -83,7 +83,11 @@ def decide_plainly(desk: Desk, event: ev.Event) -> tuple[Desk, tuple[Command, ..
                 turn.put(after)
             said = len(turn.commands)
             drive(turn, number)
-            if turn.desk.trades[number] is after and len(turn.commands) == said:
+            driven = turn.desk.trades[number]
+            if driven is after and len(turn.commands) == said:
+                turn.still.add(number)
+            elif at_rest(turn, driven):  # the round that would find this out is spared
+                turn.touched.discard(number)
                 turn.still.add(number)
             else:
                 turn.still.discard(number)

@@ -39,6 +39,27 @@ def drive(turn: Turn, number: int) -> None:
         turn.put(trade)
 
 
+def at_rest(turn: Turn, trade: Trade) -> bool:
+    """Tell whether a trade that has just been driven would stay as it is if it were driven again.
+
+    True only where every step above is known to do nothing more at this instant: the entry is
+    over, all shares lie behind one resting exit, nothing closes. What then may have changed is
+    the planner's memory, asked again with the same stop at the same time; a change of the exit
+    that was sent, which lets no other leave; and the timer, which follows from both.
+    """
+    if trade.entry is not None and not trade.entry.final:
+        return False
+    if trade.levels is None or trade.closing is not None or trade.frozen:
+        return False
+    if trade.naked_ms or trade.open <= 0:
+        return False
+    lives = trade.live_exits
+    if len(lives) != 1 or lives[0].state is not OrderState.RESTING:
+        return False
+    due = look_due(lives[0], turn.desk.rules.lookup)
+    return not due or due > turn.at_ms
+
+
 def _looked_up(turn: Turn, trade: Trade) -> Trade:
     """Ask for a book where an order has been silent for too long."""
     look = turn.desk.rules.lookup
