@@ -16,7 +16,6 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos import describe, predict, traffic_routes
 from bentos.access import Access
@@ -28,6 +27,7 @@ from bentos.worker import Worker, new_request_id
 
 JSON = "application/json"
 EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+BENTOMLS = {"/livez", "/readyz", "/healthz"}  # answered before this application is asked
 ROUTE_CHARACTERS_MAX = 200
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -76,42 +76,11 @@ def build_app(gate: Gate) -> FastAPI:
     for (method, path), handler in routes.items():
         # Starlette's routing: FastAPI's own costs 80 us a request, for bodies that we read anyway.
         app.add_route(path, _guarded(gate, handler), methods=[method], include_in_schema=False)
-    asked = _guarded(gate, _for_callers(gate, predict.predict))
-    app.add_middleware(_Front, asked=asked)
     nowhere = _guarded(gate, _nowhere)
     app.add_route("/{path:path}", nowhere, methods=list(EVERY_METHOD), include_in_schema=False)
     app.add_exception_handler(HTTPException, _strange_method(gate))
     describe_routes(app)
     return app
-
-
-class _Front:
-    """Sends the one busy route past the router: that cost as much as features and model together.
-
-    Whatever is not exactly `POST /v1/models/NAME/predict` goes the usual way.
-    """
-
-    HEAD, TAIL = "/v1/models/", "/predict"
-
-    def __init__(self, app: ASGIApp, asked: Handler) -> None:
-        self._app, self._asked = app, asked
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope.get("path", "")
-        if (
-            scope["type"] != "http"
-            or scope["method"] != "POST"
-            or not (path.startswith(self.HEAD) and path.endswith(self.TAIL))
-        ):
-            await self._app(scope, receive, send)
-            return
-        name = path[len(self.HEAD) : -len(self.TAIL)]
-        if not name or "/" in name:
-            await self._app(scope, receive, send)
-            return
-        scope["path_params"] = {"name": name}
-        response = await self._asked(Request(scope, receive))
-        await response(scope, receive, send)
 
 
 def _for_callers(gate: Gate, handler: Callable[[Worker, Request], Awaitable[Response]]) -> Handler:
@@ -129,6 +98,7 @@ def _for_admins(
     async def checked(request: Request) -> Response:
         worker, access, store = gate.parts()
         access.check_admin(request.headers.get("authorization"))
+        _check_own(worker, request)
         return await handler(worker, store, request)
 
     return checked
@@ -136,11 +106,25 @@ def _for_admins(
 
 def _show_traffic(gate: Gate) -> Handler:
     async def shown(request: Request) -> Response:
-        _, access, store = gate.parts()
+        worker, access, store = gate.parts()
         access.check_predict(request.headers.get("authorization"))
+        _check_own(worker, request)
         return await traffic_routes.show(store, request)
 
     return shown
+
+
+def _check_own(worker: Worker, request: Request) -> None:
+    """Refuse the traffic of a model that is in the folder but not served here.
+
+    Raises
+    ------
+    bentos.problems.Problem
+        `unknown-model`.
+    """
+    own = worker.settings.models
+    if own and request.path_params["name"] not in own:
+        raise Problem("unknown-model", f"this service serves {', '.join(own)} alone")
 
 
 async def _list_models(worker: Worker, _: Request) -> Response:
@@ -168,16 +152,24 @@ def _metrics(gate: Gate) -> Handler:
 
 
 async def _nowhere(request: Request) -> Response:
-    allowed: set[str] = set()
+    problem = _not_allowed(request)
+    if problem is None:
+        raise Problem("not-found", "the routes are listed in /docs and /openapi.json")
+    raise problem
+
+
+def _not_allowed(request: Request) -> Problem | None:
+    """Return the problem of an address that takes other methods; None where it takes none."""
+    allowed: set[str] = {"GET"} if request.url.path in BENTOMLS else set()
     for route in request.app.router.routes[:-1]:
         match, _ = route.matches(request.scope)
         if match == Match.PARTIAL:
             allowed |= route.methods
-    if allowed:
-        problem = Problem("method-not-allowed", f"allowed: {', '.join(sorted(allowed))}")
-        problem.allow = ", ".join(sorted(allowed))
-        raise problem
-    raise Problem("not-found", "the routes are listed in /docs and /openapi.json")
+    if not allowed:
+        return None
+    problem = Problem("method-not-allowed", f"allowed: {', '.join(sorted(allowed))}")
+    problem.allow = ", ".join(sorted(allowed))
+    return problem
 
 
 def _strange_method(gate: Gate) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -185,7 +177,8 @@ def _strange_method(gate: Gate) -> Callable[[Request, Exception], Awaitable[Resp
 
     async def answered(request: Request, fault: Exception) -> Response:
         request.state.request_id = new_request_id()
-        return _refusal(gate.worker, request, Problem("method-not-allowed", str(fault)))
+        problem = _not_allowed(request) or Problem("method-not-allowed", str(fault))
+        return _refusal(gate.worker, request, problem)
 
     return answered
 

@@ -177,7 +177,9 @@ def age_warnings(
     if age_s <= stale_after_s:
         return []
     if refuse:
-        raise invalid("as_of", f"at most {stale_after_s:g} s after the last close", f"{age_s:g} s")
+        raise invalid(
+            "as_of", f"at most {stale_after_s:g} s after the last close", f"{age_s:.3f} s"
+        )
     return [f"stale: the last candle closed {age_s:.0f} s before as_of"]
 
 

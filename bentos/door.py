@@ -31,6 +31,7 @@ TAILS = (ONE, b"/predict_batch")
 HEEDLESS_AFTER = 1  # refusals in a row, each with Retry-After: 1
 UNREAD_S = 0.5  # up to twice that: connections that were refused together return one by one
 SPREAD = 64
+HEAD_BYTES_MAX = 65_536
 HEAD_S = 10.0  # for a head, and for the first request of a connection
 LENGTH_DIGITS = 12
 JSON = b"application/json"
@@ -62,6 +63,7 @@ class Door(HttpToolsProtocol):
     _coming: Coming | None = None
     _direct: Direct | None = None
     _in_head = False
+    _head_bytes = 0
     _slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -71,6 +73,12 @@ class Door(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; the rest of a head and of a body may take so long and no longer."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX and watch.worker is not None:
+                large = Problem("head-too-large", f"at most {HEAD_BYTES_MAX} bytes")
+                self._refuse(watch.worker, "", large, stays=False)
+                return
         super().data_received(data)
         if self._direct is not None and self._direct.unread:
             self._direct.limit(self.loop)
@@ -78,14 +86,19 @@ class Door(HttpToolsProtocol):
             self._slow = self.loop.call_later(HEAD_S, self._too_slow)
 
     def on_message_begin(self) -> None:
-        """Begin a head."""
-        self._in_head = True
+        """Begin a head; what comes of it with this read is not counted, only what follows."""
+        self._in_head, self._head_bytes = True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Refuse what would only wait in vain; answer the plain question; else go uvicorn's way."""
         self._head_is_over()
         worker = watch.worker
+        if self.parser.should_upgrade() and worker is not None and _has_body(self.headers):
+            # the parser ends at such a head: the body would be lost
+            upgrade = Problem("request-malformed", "Upgrade is not taken; send plain HTTP/1.1")
+            self._refuse(worker, "", upgrade, stays=False)
+            return
         if worker is not None and self.url.startswith(HEAD):
             model = "" if self._busy() else asked_model(self.url)
             if model in worker.pool.models:
@@ -136,6 +149,13 @@ class Door(HttpToolsProtocol):
         self._head_is_over()
         self._gone()
         super().connection_lost(exc)
+
+    def _should_upgrade(self) -> bool:
+        """Take no WebSocket: nothing here speaks it."""
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: any client may offer one."""
 
     def _head_is_over(self) -> None:
         self._in_head = False
@@ -246,6 +266,11 @@ class Door(HttpToolsProtocol):
     def _read_again(self) -> None:
         if not self.transport.is_closing():
             self.flow.resume_reading()
+
+
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    told = dict(headers)
+    return b"transfer-encoding" in told or told.get(b"content-length", b"0") != b"0"
 
 
 def _first(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:

@@ -17,7 +17,7 @@ from bentos import contract
 from bentos.bodies import read_body, too_large
 from bentos.contract import Instance
 from bentos.models import Active, Loaded, Model
-from bentos.problems import Problem
+from bentos.problems import Problem, invalid
 from bentos.worker import Asked, Worker
 
 INSTANCES_A_TURN = 8  # of a batch, before other requests get theirs
@@ -79,6 +79,8 @@ def answered_together(worker: Worker, model: str, puts: Sequence[Put]) -> list[b
     places: list[int] = []
     for place, put in enumerate(puts):
         try:
+            if put.pinned is not None:
+                _check_features(put.instance, put.pinned)
             question = contract.ask(put.instance, active.shape, put.request_id)
             asked.append(worker.ask(active, question, put.pinned, put.started))
             places.append(place)
@@ -88,6 +90,20 @@ def answered_together(worker: Worker, model: str, puts: Sequence[Put]) -> list[b
     for place, answer in zip(places, worker.answers(active, asked), strict=True):
         said[place] = answer if isinstance(answer, Problem) else orjson.dumps(answer)
     return said
+
+
+def _check_features(instance: Instance, pinned: Loaded) -> None:
+    """Refuse features that leave out one of a pinned version's own.
+
+    Raises
+    ------
+    bentos.problems.Problem
+        `field-invalid`.
+    """
+    for name in pinned.manifest.features if instance.features is not None else ():
+        if name not in (instance.features or {}):
+            expected = "a number, or null where it is not known: the pinned version reads it"
+            raise invalid(f"features.{name}", expected, "nothing")
 
 
 async def predict_batch(worker: Worker, request: Request) -> Response:
@@ -134,6 +150,8 @@ class _Batch:
             instance = contract.read_instance(text)
             request_id = instance.request_id or request_id
             pinned = await _pinned(self._worker, self._model, instance)
+            if pinned is not None:
+                _check_features(instance, pinned)
             question = contract.ask(instance, self._active.shape, request_id)
             asked = self._worker.ask(self._active, question, pinned, self._started, row=place)
             self._asked.append(asked)

@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "revision-moved": (412, "Another writer was first"),
     "body-too-large": (413, "The body is too large"),
     "field-invalid": (422, "A field is not as expected"),
+    "head-too-large": (431, "The request's head is too large"),
     "revision-missing": (428, "If-Match is needed"),
     "overloaded": (503, "Too many requests are waiting"),
     "model-not-ready": (503, "The model is not ready"),

@@ -29,6 +29,7 @@ from bentos.store import PlanStore, locked
 from bentos.worker import Worker
 
 PR_SET_PDEATHSIG = 1
+REFUSED = signal.SIGUSR2  # of a worker that may not start, to its supervisor
 HEARTBEAT_S = 0.1
 LAG_MEMORY = 0.9  # a stall of 1 s keeps a worker out of traffic for about a second
 
@@ -83,6 +84,7 @@ class ModelServingPipeline:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     def prepare() -> None:
         """Refuse bad settings before a worker starts; give an empty serving folder its models."""
+        signal.signal(REFUSED, _end_refused)
         try:
             settings = load_settings()
             admin_token(settings)
@@ -162,7 +164,12 @@ def _die_with_parent() -> None:
 def _refuse(fault: Exception) -> None:
     """End the supervisor, too: it would start a worker that cannot start again and again."""
     print(f"ratchet: the service does not start: {fault}", file=sys.stderr, flush=True)
-    os.kill(int(os.environ.get("RATCHET_SUPERVISOR") or os.getppid()), signal.SIGTERM)
+    os.kill(int(os.environ.get("RATCHET_SUPERVISOR") or os.getppid()), REFUSED)
+
+
+def _end_refused(*_: object) -> None:
+    """End the supervisor as a failure, which SIGTERM would not: who started it must not read 0."""
+    raise SystemExit(2)
 
 
 async def _heartbeat(worker: Worker) -> None:

@@ -6,6 +6,7 @@ to be compared in one service.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -259,6 +260,57 @@ def test_what_is_not_http_is_refused_in_the_same_shape(service: Service, line: L
     assert line.ended()
     mine = answer.json()["request_id"]
     until(lambda: any(r.get("request_id") == mine for r in service.records()))
+
+
+def test_a_version_that_is_asked_by_features_is_told_all_of_its_own(
+    service: Service, line: Line
+) -> None:
+    names = service.call("GET", "/v1/models/tiny", authorization=f"Bearer {TOKEN}").json()
+    names = [feature["name"] for feature in names["features"]]
+    row = dict.fromkeys(names[1:], 0.5)
+    for pinned in ({}, {"pin_version": 7}):
+        asked = {"key": "NSE:INFY", "features": row, **pinned}
+        line.send(framed(json.dumps(asked).encode(), chunked=False))
+        answer = line.hear()
+        assert (answer.status, answer.json()["field"]) == (422, f"features.{names[0]}")
+
+
+def test_a_head_without_end_is_refused(line: Line) -> None:
+    line.send(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
+    with contextlib.suppress(ConnectionError):  # hung up on while we send
+        for _ in range(64):
+            line.send(b"a" * 65_536)
+    answer = line.hear()
+    assert (answer.status, answer.json()["type"]) == (431, "urn:ratchet:problem:head-too-large")
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_an_upgrade_is_not_taken(service: Service, protocol: str) -> None:
+    """A question would lose its body, so it is refused; what has none is answered."""
+    more = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\n"
+    asked, without = Line(service), Line(service)
+    asked.send(framed(WHOLE, chunked=False, more=more))
+    assert asked.hear().json()["detail"].startswith("Upgrade is not taken")
+    assert asked.ended()
+    sent = f"GET /v1/models HTTP/1.1\r\nHost: x\r\n{more}Authorization: Bearer {TOKEN}\r\n\r\n"
+    without.send(sent.encode())
+    assert without.hear().status == 200
+    for line in (asked, without):
+        line.socket.close()
+
+
+@pytest.mark.parametrize("method", ["PROPFIND", "TRACE", "PUT"])
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [("/v1/models", "GET"), ("/livez", "GET"), ("/v1/models/tiny/predict", "POST")],
+)
+def test_a_method_that_is_not_taken_names_those_that_are(
+    line: Line, method: str, path: str, allow: str
+) -> None:
+    line.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = line.hear()
+    assert answer.status == 405
+    assert allow in dict(answer.headers)["allow"].split(", ")
 
 
 def test_a_connection_without_a_request_is_not_kept(service: Service) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import psutil
 
 from tests.bentos.bundles import request, write_model
 from tests.bentos.candles import walk
-from tests.bentos.serving import Service
+from tests.bentos.serving import ROOT, Service, free_port
 from tests.bentos.waiting import until
 
 PREDICT = "/v1/models/tiny/predict"
@@ -65,6 +69,36 @@ def test_off_the_loopback_it_does_not_start_without_both_tokens(home: Path) -> N
         assert "does not start: bound to 0.0.0.0" in told
         assert "RATCHET_PREDICT_TOKEN" in told
         assert ADMIN_TOKEN not in told
+
+
+def test_a_service_of_one_model_neither_tells_nor_changes_anothers_traffic(home: Path) -> None:
+    for model in ("tiny", "other"):
+        write_model(home / "serving", model, versions=2)
+    told = {"RATCHET_SERVING__MODELS": '["tiny"]', "RATCHET_ADMIN_TOKEN": ADMIN_TOKEN}
+    with Service(home, **told) as service:  # type: ignore[arg-type]
+        service.wait_ready()
+        admin = {"authorization": f"Bearer {ADMIN_TOKEN}", "if_match": "1"}
+        for model, status in (("tiny", 200), ("other", 404)):
+            traffic = f"/v1/models/{model}/traffic"
+            assert service.call("GET", traffic).status == status
+            assert service.call("PUT", traffic, {"champion": 2}, **admin).status == status
+            assert service.call("GET", f"/v1/models/{model}").status == status
+    assert json.loads((home / "serving" / "other" / "plan.json").read_text())["champion"] == 1
+
+
+def test_who_starts_it_by_bentoml_alone_is_told_by_the_status(home: Path) -> None:
+    """A supervisor reads 0 as an end that was wished for."""
+    write_model(home / "serving", versions=1)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("RATCHET_")}
+    told = {"RATCHET_HOME": str(home), "BENTOML_HOME": str(home / "bentoml")}
+    command = [Path(sys.executable).with_name("bentoml"), "serve", "--port", str(free_port())]
+    command += ["bentos.service:ModelServingPipeline", "--host", "0.0.0.0"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=kept | told, stdin=subprocess.DEVNULL, capture_output=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert b"does not start: bound to 0.0.0.0" in ended.stderr
+    assert ended.returncode == 2
 
 
 def test_exposed_it_asks_for_tokens_and_leaves_no_orphan(home: Path) -> None:
