@@ -346,6 +346,8 @@ def test_our_margin_is_a_share_rounded_up() -> None:
     assert fallback_margin("CNC", 1000, rules) == 400
     assert fallback_margin("NRML", Fraction(1, 3), rules) == 1
     assert fallback_margin("NRML", 0, rules) == 0
+    rules = MarginSettings(fallback_carry=Decimal("12.5"))
+    assert fallback_margin("CNC", 1000, rules) == 125
 
 
 def test_a_side_s_share_of_the_pool() -> None:

@@ -175,6 +175,7 @@ def test_a_model_that_is_down_lets_nothing_in(exchange: Running, home: Path) -> 
         served.down = True
         process = agent(home, exchange, served)
         until(lambda: guards(home, process).get("model"), "the guard of the model")
+        assert ask(home, "GET", "/status")["freeze_cuts"] == []
         process.send_signal(signal.SIGTERM)
         summary = ended(process)
     assert summary["orders"] == 0

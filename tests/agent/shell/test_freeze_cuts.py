@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from agent.cli import app
 from agent.core import commands as cmd
 from agent.errors import EnvironmentRefused, SettingRefused
+from agent.market.instruments import Instrument
 from agent.shell.control import Control
 from agent.shell.history import read_freeze_cuts
 from agent.shell.inbox import Item
@@ -28,11 +30,16 @@ DAY = "2025-11-03"
 
 def entered(home: Path, freeze: int | None) -> Bench:
     """Let a signal enter an instrument with a freeze quantity, and write it down."""
+    return signalled(home, replace(INSTRUMENT, freeze_quantity=freeze))
+
+
+def signalled(home: Path, instrument: Instrument) -> Bench:
+    """Let the model speak for an instrument; keep what came of it in a journal."""
     bench = Bench()
-    listed = {KEY: replace(INSTRUMENT, freeze_quantity=freeze)}
-    before = bench.desk = replace(bench.desk, instruments=listed)
+    before = bench.desk = replace(bench.desk, instruments={KEY: instrument})
     said = len(bench.out)
-    bench.enter()
+    with suppress(ValueError):  # of a bench without a trade: nothing was entered
+        bench.enter()
     journal = Journal(home)
     journal.write(before, bench.desk, [], bench.out[said:])
     journal.close()
@@ -70,6 +77,14 @@ def test_what_stays_out_is_in_the_journal_in_words(home: Path) -> None:
     stay = f"{whole - 120} of {whole} shares stay out: an order carries at most the exchange's"
     assert stay in cut["words"]
     assert read_freeze_cuts(home, "2025-11-04", 9) == []
+
+
+def test_a_freeze_quantity_under_a_lot_is_refused_in_the_same_places(home: Path) -> None:
+    bench = signalled(home, replace(INSTRUMENT, lot_size=50, freeze_quantity=49))
+    assert not [command for command in bench.out if isinstance(command, cmd.Place)]
+    (cut,) = status_with_cuts(home, bench.desk)["freeze_cuts"]
+    refused = "LONG refused: freeze: the exchange's freeze quantity, the most that an order carries"
+    assert cut["words"].startswith(refused)
 
 
 @pytest.mark.parametrize("freeze", [None, 100_000])
