@@ -19,6 +19,7 @@ from starlette.routing import Match
 
 from bentos import describe, predict, traffic_routes
 from bentos.access import Access
+from bentos.api_page import add_page
 from bentos.bodies import broken_off
 from bentos.openapi import describe_routes
 from bentos.problems import MEDIA_TYPE, Problem
@@ -60,6 +61,8 @@ def build_app(gate: Gate) -> FastAPI:
         title="Ratchet: the served model",
         version="1",
         redirect_slashes=False,
+        docs_url=None,  # api_page.py has its own
+        redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     routes: dict[tuple[str, str], Handler] = {
@@ -76,6 +79,7 @@ def build_app(gate: Gate) -> FastAPI:
     for (method, path), handler in routes.items():
         # Starlette's routing: FastAPI's own costs 80 us a request, for bodies that we read anyway.
         app.add_route(path, _guarded(gate, handler), methods=[method], include_in_schema=False)
+    add_page(app)
     nowhere = _guarded(gate, _nowhere)
     app.add_route("/{path:path}", nowhere, methods=list(EVERY_METHOD), include_in_schema=False)
     app.add_exception_handler(HTTPException, _strange_method(gate))
@@ -173,11 +177,13 @@ def _not_allowed(request: Request) -> Problem | None:
 
 
 def _strange_method(gate: Gate) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Answer what no route takes at all (`PROPFIND`) in the one error shape."""
+    """Answer what no route takes (`PROPFIND`, a file that is not there) in the one error shape."""
 
     async def answered(request: Request, fault: Exception) -> Response:
         request.state.request_id = new_request_id()
-        problem = _not_allowed(request) or Problem("method-not-allowed", str(fault))
+        missing = isinstance(fault, HTTPException) and fault.status_code == 404
+        problem = Problem("not-found", str(fault)) if missing else _not_allowed(request)
+        problem = problem or Problem("method-not-allowed", str(fault))
         return _refusal(gate.worker, request, problem)
 
     return answered
