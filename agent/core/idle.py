@@ -33,7 +33,7 @@ from agent.core.levels import atr_ticks, circuit_of, tighter_risk
 from agent.core.marks import on_marks
 from agent.core.state import AtrState, Desk, Guard, Sight, blank_desk, put_bare
 from agent.core.trade import Trade
-from agent.core.values import Mode, OrderRow, Quote
+from agent.core.values import Mode, Quote
 from agent.frozen import replace
 from agent.market.sessions import Session
 from agent.orders.lifecycle import OrderState
@@ -110,7 +110,7 @@ class Known:
     __slots__ = ("held", "rows")
 
     def __init__(self) -> None:
-        self.rows: tuple[OrderRow, ...] | None = None
+        self.rows: list[tuple[object, ...]] | None = None  # each as a tuple of its fields
         self.held: Mapping[tuple[str, str], int] | None = None
 
 

@@ -12,6 +12,9 @@ flight makes the same of the same row whenever it comes.
 
 from __future__ import annotations
 
+from dataclasses import fields
+from operator import attrgetter
+
 from agent.core import events as ev
 from agent.core.commands import Command, ReadBook, ReadMargins, SetTimer
 from agent.core.idle import Asked, Frame, Idle, begun, is_short
@@ -23,11 +26,13 @@ from agent.risk.margin import Margins
 
 QUIET = frozenset({ev.TimerFired, ev.BookRead, ev.MarginsRead})
 Answer = tuple[Desk, tuple[Command, ...]]
+# What a row tells, as a tuple: rows read anew compare in half the time that their own `==` takes.
+_told = attrgetter(*(field.name for field in fields(OrderRow)))
 
 
 def quiet_after(desk: Desk, event: ev.Event) -> Answer | None:
     """Return state and commands after a poll or an answer that brings no news; else None."""
-    if isinstance(event, ev.TimerFired) and event.name != "poll":
+    if type(event) is ev.TimerFired and event.name != "poll":
         return None
     bare = desk.bare or begun(desk)
     if bare is None or not bare[0].whole or event.at_ms < bare[1]:
@@ -50,7 +55,7 @@ def _polled(idle: Idle, at_ms: int) -> Answer | None:
     watch = frame.desk.rules.watch
     if not frame.opens_ms <= at_ms < frame.closes_ms:
         return None
-    if any(purpose.startswith("book") for purpose in asked.asking.values()):
+    if asked.asking and any(purpose.startswith("book") for purpose in asked.asking.values()):
         return None
     if any(at_ms - seen[3].at_ms > watch.stale_ms for seen in idle.seen.values()):
         return None
@@ -65,7 +70,7 @@ def _polled(idle: Idle, at_ms: int) -> Answer | None:
         calls += 1
         asking[calls] = "margins"
         said = (*said, ReadMargins(calls, Priority.READ))
-    told = asked._replace(calls=calls, polls=polls, asking=asking)
+    told = Asked(calls, polls, asking, asked.book_call, asked.margins)
     return _after(idle, at_ms, told), said
 
 
@@ -75,7 +80,7 @@ def _book(idle: Idle, read: ev.BookRead) -> Answer | None:
     desk, full = frame.desk, read.positions is not None
     if desk.wanted_book or (not full and asked.asking.get(read.call) == "book:full"):
         return None
-    if not (read.orders == frame.known.rows or _no_news(frame, read.orders)):
+    if frame.known.rows != [_told(row) for row in read.orders] and not _no_news(frame, read.orders):
         return None
     told = _answered(asked, read.call)
     if read.positions is not None:
@@ -101,7 +106,9 @@ def _margins(idle: Idle, read: ev.MarginsRead) -> Answer | None:
 def _answered(asked: Asked, call: int) -> Asked:
     if call not in asked.asking:
         return asked
-    return asked._replace(asking={n: p for n, p in asked.asking.items() if n != call})
+    calls, polls, asking, book_call, margins = asked
+    left = {n: p for n, p in asking.items() if n != call}
+    return Asked(calls, polls, left, book_call, margins)
 
 
 def _after(idle: Idle, at_ms: int, asked: Asked) -> Desk:
@@ -119,7 +126,7 @@ def _no_news(frame: Frame, rows: tuple[OrderRow, ...]) -> bool:
         return False
     if turn.touched or turn.commands:
         return False
-    frame.known.rows = rows
+    frame.known.rows = [_told(row) for row in rows]
     return True
 
 

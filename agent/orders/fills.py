@@ -43,7 +43,7 @@ def take_row(turn: Turn, row: OrderRow, *, book_call: int = 0) -> bool:
         book_call=book_call,
         confirm_ms=turn.desk.rules.lookup.confirm_ms,
     )
-    if after != leg:
+    if after is not leg and after != leg:
         put_leg(turn, trade, leg, after)
     return True
 

@@ -120,6 +120,9 @@ def moved(leg: Leg, evidence: Evidence, *, call: int, at_ms: int, words: str = "
     """Return the order one step on in its life; `call` is the last call number given out."""
     state = advance(leg.state, evidence)
     final = state in FINAL
+    same = state is leg.state and not final and words in ("", leg.words)
+    if same and not leg.final_call and not leg.final_ms:
+        return leg  # nearly every row of a live order: the same again
     was = leg.state in FINAL
     return replace(
         leg,
@@ -203,12 +206,12 @@ def absorb(
         book that was asked after a change was answered (and, unless it was lost, `confirm_ms`
         later) says that the change did not happen.
     """
+    # Only what is another is copied: `leg` itself comes back from a row that shows what is known.
     evidence = evidence_of(row.status)
     before, flight = leg.state, leg.flight
-    leg = moved(
-        replace(leg, order_id=row.order_id), evidence, call=call, at_ms=at_ms, words=row.message
-    )
-    leg = replace(leg, lookups=0)
+    if leg.order_id != row.order_id or leg.lookups:
+        leg = replace(leg, order_id=row.order_id, lookups=0)
+    leg = moved(leg, evidence, call=call, at_ms=at_ms, words=row.message)
     if row.filled > leg.filled:
         leg = replace(leg, filled=row.filled, value_paise=row.value_paise)
     if leg.final:
@@ -219,7 +222,7 @@ def absorb(
         return leg
     seen = _terms(row, leg.terms)
     if flight is None or flight.doing is Doing.PLACE:
-        return replace(leg, terms=seen)
+        return leg if seen == leg.terms else replace(leg, terms=seen)
     if flight.doing is Doing.MODIFY and flight.terms is not None and _agrees(seen, flight.terms):
         return replace(leg, terms=seen, flight=None)
     waited = flight.lost or at_ms - flight.answered_ms >= confirm_ms

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from agent.core.values import Role
@@ -62,7 +63,12 @@ def parse_tag(text: str | None) -> Tag | None:
     >>> parse_tag("by hand") is None
     True
     """
-    if text is None or len(text) != _LENGTH or not text.startswith(PREFIX):
+    return None if text is None else _parsed(text)
+
+
+@lru_cache(maxsize=4096)  # the rows of a day, read again every ten seconds
+def _parsed(text: str) -> Tag | None:
+    if len(text) != _LENGTH or not text.startswith(PREFIX):
         return None
     instance, rest = text[2 : 2 + INSTANCE_CHARS], text[2 + INSTANCE_CHARS :]
     number, role, attempt = rest[:_NUMBER_CHARS], rest[_NUMBER_CHARS], rest[_NUMBER_CHARS + 1 :]
