@@ -135,16 +135,22 @@ def one_worker(bench: Bench) -> list[Figure]:
             )
             p99 = got["latency_ms"]["p99"]
             figures.append(figure(f"300/s on {connections} connections p99", p99, "ms"))
-        figures += saturation(bench, service.port, "ratchet", "one worker")
+        figures += saturation(bench, service, "one worker")
         figures += long_run(bench, service)
         figures += while_training(bench, service)
     return figures
 
 
-def saturation(bench: Bench, port: int, form: str, name: str) -> list[Figure]:
-    """Answers a second with every connection busy."""
-    got = bench.load(port, seconds=bench.times.short, connections=32, form=form)
-    return [figure(f"saturation, {name}", got["answers_a_second"], "answers/s")]
+def saturation(bench: Bench, service: Service, name: str) -> list[Figure]:
+    """Answers a second with every connection busy; of one worker the shadows that it cost, too."""
+    one = len(service.workers()) == 1
+    before = told_by(service, "shadow_dropped_total") if one else 0
+    got = bench.load(service.port, seconds=bench.times.short, connections=32)
+    figures = [figure(f"saturation, {name}", got["answers_a_second"], "answers/s")]
+    if one:
+        lost = told_by(service, "shadow_dropped_total") - before
+        figures.append(figure(f"saturation, {name}, shadow predictions dropped", lost, "rows"))
+    return figures
 
 
 def long_run(bench: Bench, service: Service) -> list[Figure]:
@@ -169,6 +175,13 @@ def metrics(service: Service) -> str:
     return service.call("GET", "/metrics").body.decode()
 
 
+def told_by(service: Service, name: str) -> int:
+    """Return a counter of the one worker that answers."""
+    found = re.search(rf"ratchet_{name}\S* (\d+)", metrics(service))
+    assert found is not None, name
+    return int(found[1])
+
+
 def while_training(bench: Bench, service: Service) -> list[Figure]:
     """500/s while LightGBM trains on both cores, lowered as our own flows lower themselves."""
     training = subprocess.Popen(
@@ -189,7 +202,7 @@ def three_versions(bench: Bench) -> list[Figure]:
     with bench.service("three") as service:
         got = bench.load(service.port, seconds=bench.times.rate, rate=500)
         figures = told("500/s, two shadows a request,", got)
-        return figures + saturation(bench, service.port, "ratchet", "two shadows a request")
+        return figures + saturation(bench, service, "two shadows a request")
 
 
 def soak(bench: Bench) -> list[Figure]:
@@ -209,10 +222,10 @@ def soak(bench: Bench) -> list[Figure]:
             if tenth in {0, 9}:
                 name = f"soak, memory after {asked} requests"
                 figures.append(figure(name, round(worker.memory_info().rss / mib, 1), "MiB", 200))
-        lost = re.search(r"ratchet_log_dropped_total\S* (\d+)", metrics(service))
-        assert lost is not None
         figures.append(figure("soak, not answered", asked - answered, "requests"))
-        figures.append(figure("soak, records lost", int(lost[1]), "records"))
+        for name, what in (("log", "records"), ("shadow", "shadow predictions")):
+            lost = told_by(service, f"{name}_dropped_total")
+            figures.append(figure(f"soak, {what} dropped", lost, "rows"))
     return figures
 
 
@@ -221,7 +234,7 @@ def two_workers(bench: Bench) -> list[Figure]:
     with bench.service("two", workers=2) as service:
         got = bench.load(service.port, seconds=bench.times.short * 2, rate=500)
         figures = told("two workers, 500/s", got)
-        return figures + saturation(bench, service.port, "ratchet", "two workers")
+        return figures + saturation(bench, service, "two workers")
 
 
 def killed(bench: Bench) -> list[Figure]:
