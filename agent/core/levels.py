@@ -151,11 +151,11 @@ def on_price(turn: Turn, trade: Trade, quote: Quote, before: Quote | None) -> Tr
         trail, result = _repeated(levels, trade.side.sign, quote, atr)
     if trail.screen.rejected != rejected and _outside(trail.screen, quote.last):
         _ask_for_the_band(turn, trail.screen.rejected)
+    targets = levels.target_moves
     if result.move is not None:
-        targets = levels.target_moves + (trail.target != levels.trail.target)
-        levels = replace(levels, target_moves=targets)
+        targets += trail.target != levels.trail.target
         _explain(turn, trade, levels.plan, result.move)
-    trade = replace(trade, levels=replace(levels, trail=trail))
+    trade = replace(trade, levels=replace(levels, trail=trail, target_moves=targets))
     if result.event == EXIT:
         trade = _hit(turn, trade, str(result.reason), quote)
     return trade

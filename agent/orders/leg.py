@@ -154,9 +154,8 @@ def sent(leg: Leg, flight: Flight) -> Leg:
     """Return the order with a call about it on its way."""
     if flight.doing is Doing.CANCEL:
         leg = replace(leg, state=advance(leg.state, Evidence.CANCEL_SENT))
-    elif flight.doing is Doing.MODIFY:
-        leg = replace(leg, modifications=leg.modifications + 1)
-    return replace(leg, flight=flight)
+    changes = leg.modifications + (flight.doing is Doing.MODIFY)
+    return replace(leg, flight=flight, modifications=changes)
 
 
 def answered(leg: Leg, order_id: str, *, call: int, at_ms: int) -> Leg:

@@ -44,7 +44,8 @@ def stop_move(turn: Turn, trade: Trade, leg: Leg) -> tuple[Trade, Decision | Non
     placed = levels.placed or PlacedStop(old, leg.modifications, old)
     if placed.in_flight is not None:  # settled: the order's row says whether it was applied
         placed = answered(placed, applied=old == placed.in_flight)
-    placed = replace(placed, placed=old)
+    if placed.placed != old:
+        placed = replace(placed, placed=old)
     placed, decision = decide(levels.budget, placed, levels.stop, turn.at_ms)
     wake = int(decision.wake_ms or 0) + 1 if decision.action == WAIT and decision.wake_ms else 0
     if placed != levels.placed or wake != levels.wake_ms:
