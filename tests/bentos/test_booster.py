@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,21 @@ def test_scorers_do_not_share_buffers_and_outlive_their_booster() -> None:
     del one, other
     assert second.probabilities(row) != expected
     assert first.probabilities(row) == expected
+
+
+def test_scoring_leaves_nothing_for_the_garbage_collector() -> None:
+    """A cycle a call adds up to a pause of tens of milliseconds within minutes."""
+    booster = Booster(booster_text(1).encode(), NAMES)
+    scorer, rows = booster.scorer(), features_over(walk(64, 8))[59:]
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            booster.probabilities(rows)
+            scorer.probabilities(rows[0])
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ PEERS = ("bare", "bentoml", "mlflow", "mlserver")
 def running(name: str, version: Path, home: Path) -> Iterator[int]:
     """Run a peer; yields its port."""
     port = free_port()
-    folder = home / name
+    folder = (home / name).resolve()  # scripts of an environment name its place for good
     folder.mkdir(parents=True, exist_ok=True)
     command, more = _command(name, version, folder, port)
     log = folder / "log"
