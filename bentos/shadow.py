@@ -22,7 +22,7 @@ from bentos.models import Loaded
 from bentos.windows import Floats
 
 GATHER_S = 0.02
-TOGETHER_MAX = 64  # rows of one library call; their records are some 2 ms of Python
+TOGETHER_MAX = 16  # rows of one library call; a request may wait for their 0.3 ms of Python
 
 
 @dataclass(frozen=True, slots=True)
