@@ -83,7 +83,8 @@ class Shadows:
 
     def _run(self) -> None:
         while (row := self._queue.get()) is not None:
-            self._stop.wait(GATHER_S)
+            if self._queue.qsize() < TOGETHER_MAX:
+                self._stop.wait(GATHER_S)
             rows = [row]
             while len(rows) < TOGETHER_MAX and not self._queue.empty():
                 if (row := self._queue.get()) is None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from bentos import shadow
 from bentos.features import FEATURES, features_last
 from bentos.models import Loaded, load_version
-from bentos.shadow import ShadowRow, Shadows
+from bentos.shadow import TOGETHER_MAX, ShadowRow, Shadows
 from tests.bentos.bundles import booster_text, predicted, write_version
 from tests.bentos.candles import walk
+from tests.bentos.waiting import until
 
 CANDLES = walk(60, 5)
 NAMES = tuple(f.name for f in FEATURES)
@@ -68,6 +70,18 @@ def test_a_full_queue_drops_and_counts(version: Loaded) -> None:
     go.set()
     shadows.stop()
     assert shadows.scored == 4
+
+
+def test_a_backlog_waits_for_no_more_rows(version: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a busy service would score so many rows a wait, and drop the rest."""
+    monkeypatch.setattr(shadow, "GATHER_S", 3_600)
+    shadows = Shadows(1_000, lambda _: None, no_alert)
+    for _ in range(4 * TOGETHER_MAX + 1):
+        shadows.put(ShadowRow((version,), features_last(CANDLES), RECORD))
+    shadows.start()
+    until(lambda: shadows.scored >= 4 * TOGETHER_MAX)
+    shadows.stop()
+    assert shadows.scored == 4 * TOGETHER_MAX + 1
 
 
 def test_a_fault_while_scoring_becomes_an_alert(version: Loaded) -> None:
