@@ -29,7 +29,6 @@ from bentos.worker import Worker, new_request_id
 JSON = "application/json"
 EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 BENTOMLS = {"/livez", "/readyz", "/healthz"}  # answered before this application is asked
-ROUTE_CHARACTERS_MAX = 200
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -234,7 +233,7 @@ def _refusal(worker: Worker | None, request: Request, problem: Problem) -> Respo
     request_id = problem.request_id or request.state.request_id
     if worker is not None:
         name = request.path_params.get("name", "")
-        worker.refused(request.url.path[:ROUTE_CHARACTERS_MAX], name, problem, request_id)
+        worker.refused(request.url.path, name, problem, request_id)
     return Response(
         problem.body(request_id), problem.status, problem.headers(), media_type=MEDIA_TYPE
     )

@@ -34,6 +34,7 @@ from bentos.shadow import ShadowRow, Shadows
 from bentos.traffic import slot_of
 from bentos.windows import Floats
 
+ROUTE_CHARACTERS_MAX = 200
 CHALLENGER_MISSING = "challenger-missing: version {} is not loaded; the champion answered"
 
 Probabilities = tuple[float, float, float]
@@ -373,7 +374,7 @@ class Worker:
                 "at_ms": int(time.time() * 1000),
                 "request_id": request_id,
                 "model": shown(model, 64),
-                "route": route,
+                "route": route[:ROUTE_CHARACTERS_MAX],
                 "status": problem.status,
                 "problem": problem.kind,
                 "field": problem.field,

@@ -251,15 +251,25 @@ def test_a_body_past_the_bound_is_refused_unread(line: Line) -> None:
     assert line.hear().status == 413
 
 
-def test_what_is_not_http_is_refused_in_the_same_shape(service: Service, line: Line) -> None:
-    line.send(b"HELLO\r\n\r\n")
+@pytest.mark.parametrize(
+    "sent", [b"HELLO\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET /" + b"x" * 4_000 + b"\r\n\x00"]
+)
+def test_what_is_not_http_is_refused_in_the_same_shape(
+    service: Service, line: Line, sent: bytes
+) -> None:
+    line.send(sent)
     answer = line.hear()
     assert answer.status == 400
     assert dict(answer.headers)["content-type"] == MEDIA_TYPE
     assert answer.json()["type"] == "urn:ratchet:problem:request-malformed"
     assert line.ended()
     mine = answer.json()["request_id"]
-    until(lambda: any(r.get("request_id") == mine for r in service.records()))
+
+    def logged() -> list[str]:
+        return [r["route"] for r in service.records() if r.get("request_id") == mine]
+
+    until(lambda: len(logged()) == 1)
+    assert len(logged()[0]) <= 200
 
 
 def test_a_version_that_is_asked_by_features_is_told_all_of_its_own(
