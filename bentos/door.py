@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from bentos.access import Access
 from bentos.direct import Direct, Unheard
-from bentos.lanes import Coming, coming
+from bentos.lanes import Counted, coming
 from bentos.problems import MEDIA_TYPE, Problem
 from bentos.worker import Worker, new_request_id
 
@@ -59,8 +59,9 @@ class _Answered:
 class Door(HttpToolsProtocol):
     """One connection."""
 
+    url = b""  # until a request begins: what is not HTTP may never do
     _refused = 0
-    _coming: Coming | None = None
+    _coming: Counted | None = None
     _direct: Direct | None = None
     _in_head = False
     _head_bytes = 0

@@ -70,48 +70,37 @@ class _Task:
 
 
 @dataclass(slots=True)
+class _Count:
+    now: int = 0
+
+
+@dataclass(slots=True)
 class _Line:
     waiting: deque[tuple[Waiting, float]] = field(default_factory=deque)
-    coming: int = 0
-    reading: int = 0
+    coming: _Count = field(default_factory=_Count)
+    reading: _Count = field(default_factory=_Count)
     shed: int = 0
     asked_at: float = -math.inf  # seconds, monotonic
 
 
-class Coming:
-    """A request that was let in by its head alone and is not in its line yet; it is counted."""
+class Counted:
+    """A request that is not in its line yet and is counted: let in by its head, or being read."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_count",)
 
-    def __init__(self, line: _Line) -> None:
-        self._line: _Line | None = line
-        line.coming += 1
+    def __init__(self, count: _Count) -> None:
+        self._count: _Count | None = count
+        count.now += 1
 
     def over(self) -> None:
         """Count it no more: it has come, or never will."""
-        if self._line is not None:
-            self._line.coming -= 1
-            self._line = None
-
-
-class Reading:
-    """A body that is being read; it is counted."""
-
-    __slots__ = ("_line",)
-
-    def __init__(self, line: _Line) -> None:
-        self._line: _Line | None = line
-        line.reading += 1
-
-    def over(self) -> None:
-        """Count it no more: it is here, or never will be."""
-        if self._line is not None:
-            self._line.reading -= 1
-            self._line = None
+        if self._count is not None:
+            self._count.now -= 1
+            self._count = None
 
 
 # Whose request a task works at; set where its head was read.
-coming: ContextVar[Coming | None] = ContextVar("coming", default=None)
+coming: ContextVar[Counted | None] = ContextVar("coming", default=None)
 
 
 class Lanes:
@@ -137,18 +126,18 @@ class Lanes:
         line = self._lines.get(model)
         return line.shed if line else 0
 
-    def come(self, model: str) -> Coming:
+    def come(self, model: str) -> Counted:
         """Let a request in by its head: many are read before the first stands in its line."""
-        return Coming(self._line(model))
+        return Counted(self._line(model).coming)
 
     def refusal(self, model: str) -> Problem | None:
         """Return why a request of a model would wait in vain, and count it; None where it may."""
         line = self._lines.get(model)
         if line is None:
             return None
-        if len(line.waiting) + line.coming >= self._waiting_max:
+        if len(line.waiting) + line.coming.now >= self._waiting_max:
             why = f"{self._waiting_max} requests wait for model {model}"
-        elif line.reading >= self._reading_max:
+        elif line.reading.now >= self._reading_max:
             why = f"{self._reading_max} bodies for model {model} are being read"
         else:
             return None
@@ -186,9 +175,9 @@ class Lanes:
         finally:
             body.over()
 
-    def read(self, model: str) -> Reading:
+    def read(self, model: str) -> Counted:
         """Begin to read a body, whether or not there is room: `refusal` told."""
-        return Reading(self._line(model))
+        return Counted(self._line(model).reading)
 
     def _line(self, model: str) -> _Line:
         line = self._lines.get(model)

@@ -79,10 +79,7 @@ def answered_together(worker: Worker, model: str, puts: Sequence[Put]) -> list[b
     places: list[int] = []
     for place, put in enumerate(puts):
         try:
-            if put.pinned is not None:
-                _check_features(put.instance, put.pinned)
-            question = contract.ask(put.instance, active.shape, put.request_id)
-            asked.append(worker.ask(active, question, put.pinned, put.started))
+            asked.append(_asked(worker, active, put))
             places.append(place)
             said.append(b"")
         except Problem as problem:
@@ -92,18 +89,22 @@ def answered_together(worker: Worker, model: str, puts: Sequence[Put]) -> list[b
     return said
 
 
-def _check_features(instance: Instance, pinned: Loaded) -> None:
-    """Refuse features that leave out one of a pinned version's own.
+def _asked(worker: Worker, active: Active, put: Put, *, row: int | None = None) -> Asked:
+    """Return the checked question with the version that answers it.
 
     Raises
     ------
     bentos.problems.Problem
-        `field-invalid`.
+        `field-invalid`, also where features leave out one that a pinned version reads.
     """
-    for name in pinned.manifest.features if instance.features is not None else ():
-        if name not in (instance.features or {}):
+    sent = put.instance.features
+    if put.pinned is not None and sent is not None:
+        missing = next((name for name in put.pinned.manifest.features if name not in sent), None)
+        if missing is not None:
             expected = "a number, or null where it is not known: the pinned version reads it"
-            raise invalid(f"features.{name}", expected, "nothing")
+            raise invalid(f"features.{missing}", expected, "nothing")
+    question = contract.ask(put.instance, active.shape, put.request_id)
+    return worker.ask(active, question, put.pinned, put.started, row=row)
 
 
 async def predict_batch(worker: Worker, request: Request) -> Response:
@@ -150,11 +151,8 @@ class _Batch:
             instance = contract.read_instance(text)
             request_id = instance.request_id or request_id
             pinned = await _pinned(self._worker, self._model, instance)
-            if pinned is not None:
-                _check_features(instance, pinned)
-            question = contract.ask(instance, self._active.shape, request_id)
-            asked = self._worker.ask(self._active, question, pinned, self._started, row=place)
-            self._asked.append(asked)
+            put = Put(instance, pinned, request_id, self._started)
+            self._asked.append(_asked(self._worker, self._active, put, row=place))
             self._order.append((request_id, None))
         except Problem as problem:
             self._order.append((problem.request_id or request_id, problem))
